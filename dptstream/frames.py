@@ -1,0 +1,87 @@
+"""The engine's currency: pictures going in, depth coming out. Knows no source, model or sink."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from .geometry import DepthKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One decoded picture."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB, upright (rotation applied). May be a read-only or strided view of the decoder's memory."""
+    sequence: int
+    """Position among the frames the source gives, from 0, without gaps."""
+    pts: int
+    """Presentation time in ticks of ``time_base``; never derived from the index where the file states it."""
+    time_base: Fraction
+    """Seconds per tick."""
+    captured_ns: int = 0
+    """When the frame arrived, ``time.monotonic_ns()``; 0 where that means nothing."""
+    discontinuity: bool = False
+    """Whether the stream was re-opened or jumped just before this frame."""
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"image must be (H, W, 3) uint8; got {self.image.shape} {self.image.dtype}")
+
+    @property
+    def pts_seconds(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    @property
+    def height(self) -> int:
+        """Height of the picture, pixels."""
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Width of the picture, pixels."""
+        return int(self.image.shape[1])
+
+    def __repr__(self) -> str:
+        return f"VideoFrame({self.width}x{self.height}, sequence={self.sequence}, pts={self.pts}, time_base={self.time_base})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthFrame:
+    """The depth of one picture, at the size the network worked in."""
+
+    depth: NDArray[np.float32]
+    """(h, w); what the numbers mean is said by ``kind``; never normalised or clipped."""
+    kind: DepthKind
+    """Relative inverse depth, relative depth or metric depth."""
+    video: VideoFrame
+    """The picture this depth belongs to, with its time and number."""
+    align_corners: bool = True
+    """How the network's authors resize depth to the picture: bilinear, with corners or centres aligned."""
+    scene_cut: bool = False
+    """Whether a new shot begins with this frame."""
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds each stage spent on this frame."""
+
+    def at_picture_size(self) -> NDArray[np.float32]:
+        """Return the depth resized bilinearly to the picture: (H, W) float32."""
+        return resize_depth(self.depth, (self.video.height, self.video.width), align_corners=self.align_corners)
+
+    def __repr__(self) -> str:
+        height, width = self.depth.shape
+        return f"DepthFrame({width}x{height} {self.kind.value}, of {self.video!r})"
+
+
+def resize_depth(
+    depth_hw: NDArray[np.float32], size_hw: tuple[int, int], *, align_corners: bool
+) -> NDArray[np.float32]:
+    """Resize a depth map bilinearly, as the networks' authors do after inference."""
+    if depth_hw.shape == tuple(size_hw):
+        return depth_hw
+    tensor = torch.from_numpy(np.ascontiguousarray(depth_hw))[None, None]
+    return F.interpolate(tensor, size_hw, mode="bilinear", align_corners=align_corners)[0, 0].numpy()

@@ -1,0 +1,95 @@
+"""What a depth model is to the rest of the program. Knows no family and opens no file."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..geometry import DepthKind
+
+ResizeMethod = Literal["lower_bound", "minimal", "upper_bound", "stretch"]
+"""How a family's authors choose the network's size for a picture; see ``preprocess.input_size_hw``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Everything that is known about a loaded model, and how each doubtful point was decided."""
+
+    name: str
+    """Catalog name, or the file's stem."""
+    family: str
+    """Folder under ``dptstream.models``, e.g. ``depth_anything``."""
+    variant: str
+    """Size and release, e.g. ``v2 vits``."""
+    kind: DepthKind
+    """What the output means."""
+    parameters: int
+    """Number of weights."""
+    size_multiple: int
+    """The network's height and width must be multiples of this, pixels."""
+    base_size: int
+    """Size the authors run it at, pixels."""
+    resize_method: ResizeMethod
+    """How the network's size is chosen for a picture."""
+    image_mean: tuple[float, float, float]
+    """Subtracted from RGB in 0..1."""
+    image_std: tuple[float, float, float]
+    """Divides RGB after the mean."""
+    align_corners: bool
+    """How the authors resize the output to the picture (bilinear)."""
+    file: str | None
+    """Name of the checkpoint file."""
+    sha256: str | None
+    """Hash of that file, lower-case hex."""
+    license: str
+    """Licence of the weights, SPDX where there is one; ``unknown`` otherwise."""
+    max_depth: float | None = None
+    """Metres that the metric head's sigmoid is scaled to, where it has one."""
+    decided_by: dict[str, str] = field(default_factory=dict)
+    """Point (family, variant, kind, licence, ...) -> what decided it (keys, sha256, config.json, name, option)."""
+
+    def as_record(self) -> dict[str, object]:
+        """Return plain values for manifests and headers."""
+        record = asdict(self)
+        record["kind"] = self.kind.value
+        record["unit"] = self.kind.unit
+        return record
+
+
+class DepthModel(Protocol):
+    """A network with its recipe for pictures. Stateless between calls: many feeds share one."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Facts about the model."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+
+    def input_size_hw(self, picture_hw: tuple[int, int], *, size: int | None = None) -> tuple[int, int]:
+        """Return the network's (height, width) for a picture, by the authors' rule.
+
+        Args:
+            picture_hw: Height and width of the picture, pixels.
+            size: Replaces the family's base size.
+
+        Raises:
+            ValueError: No allowed size exists.
+        """
+
+    def preprocess(self, rgb_bhwc: Tensor, input_hw: tuple[int, int]) -> Tensor:
+        """Resize and normalise by the authors' recipe: (B, H, W, 3) uint8 on any device -> (B, 3, h, w) in ``dtype``."""
+
+    def __call__(self, images_bchw: Tensor) -> Tensor:
+        """Run the network: (B, 3, h, w) normalised -> (B, h, w) float32 depth of ``info.kind``."""
+
+    def predict(self, rgb_hwc: NDArray[np.uint8], *, size: int | None = None) -> NDArray[np.float32]:
+        """Give the depth of one picture at the picture's own size: (H, W, 3) RGB uint8 -> (H, W) float32."""

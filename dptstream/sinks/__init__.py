@@ -1,0 +1,6 @@
+"""Where depth goes."""
+
+from .base import FeedInfo, Sink
+from .memory import MemorySink
+
+__all__ = ["FeedInfo", "MemorySink", "Sink"]

@@ -1,0 +1,51 @@
+"""What a sink of depth is. Knows no file format."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from ..frames import DepthFrame
+from ..geometry import DepthKind, Intrinsics
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInfo:
+    """What every frame of a run has in common; sinks get it before the first frame."""
+
+    name: str
+    """Short name of the source, used for file names."""
+    location: str
+    """Path, pattern, URL or device the pictures come from."""
+    width: int
+    """Width of the first picture, pixels."""
+    height: int
+    """Height of the first picture, pixels."""
+    time_base: Fraction
+    """Seconds per tick of the frames' ``pts``."""
+    average_rate: Fraction | None
+    """Frames per second on average; None where unknown."""
+    frame_count: int | None
+    """Estimate of how many frames will come; None where unknown."""
+    has_audio: bool
+    """Whether ``location`` holds sound."""
+    intrinsics: Intrinsics
+    """The camera, for the first picture's size; its ``origin`` says where the numbers come from."""
+    kind: DepthKind
+    """What the depth values mean."""
+    model: dict[str, object]
+    """Model facts for records: name, family, variant, licence, sha256, decided_by, ..."""
+    settings: dict[str, object]
+    """Everything that decides the values written; two runs with equal settings give equal files."""
+
+
+class Sink(Protocol):
+    """Takes depth frames in order. The engine calls it from one thread."""
+
+    def open(self, feed: FeedInfo) -> None:
+        """Prepare for frames of ``feed``; raises SinkError when nothing could be written."""
+
+    def write(self, frame: DepthFrame) -> None:
+        """Take one frame. The sink may keep the frame and its arrays: nobody rewrites them."""
+
+    def close(self, *, complete: bool) -> None:
+        """Finish. ``complete`` is False when the run failed or was cancelled; may be called twice."""

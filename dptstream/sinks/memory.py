@@ -1,0 +1,32 @@
+"""Keep frames in memory: for tests, notebooks and short clips."""
+
+from ..frames import DepthFrame
+from .base import FeedInfo
+
+
+class MemorySink:
+    """A sink that keeps everything it is given.
+
+    Attributes:
+        feed: What ``open`` was given, or None before.
+        frames: Every frame so far, in order.
+        complete: What ``close`` was told, or None before.
+    """
+
+    def __init__(self) -> None:
+        self.feed: FeedInfo | None = None
+        self.frames: list[DepthFrame] = []
+        self.complete: bool | None = None
+
+    def open(self, feed: FeedInfo) -> None:
+        """Keep ``feed``."""
+        self.feed = feed
+
+    def write(self, frame: DepthFrame) -> None:
+        """Keep ``frame``."""
+        self.frames.append(frame)
+
+    def close(self, *, complete: bool) -> None:
+        """Keep how the run ended."""
+        if self.complete is None:
+            self.complete = complete
