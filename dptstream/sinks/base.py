@@ -41,6 +41,10 @@ class FeedInfo:
 class Sink(Protocol):
     """Takes depth frames in order. The engine calls it from one thread."""
 
+    @property
+    def next_sequence(self) -> int:
+        """First frame this sink still needs once it is open; 0 but for a run that is resumed."""
+
     def open(self, feed: FeedInfo) -> None:
         """Prepare for frames of ``feed``; raises SinkError when nothing could be written."""
 

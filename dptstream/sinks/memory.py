@@ -18,6 +18,11 @@ class MemorySink:
         self.frames: list[DepthFrame] = []
         self.complete: bool | None = None
 
+    @property
+    def next_sequence(self) -> int:
+        """Always 0: nothing is left over from an earlier run."""
+        return 0
+
     def open(self, feed: FeedInfo) -> None:
         """Keep ``feed``."""
         self.feed = feed
