@@ -1,0 +1,147 @@
+"""Published state dicts: which keys make a checkpoint of this family, what its shapes say, and our names for its entries."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from .config import VARIANTS, Config, Variant
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_ENCODER = r"^(?:model\.backbone\.)?pretrained\."
+_BLOCK = _ENCODER + r"blocks\.(\d+)\."
+_DECODER = r"^(?:depth_head|head|model\.head)\."
+_SCRATCH = _DECODER + r"scratch\."
+
+# A published key, as a pattern, and our name; None for entries that no result depends on.
+RENAMES: tuple[tuple[str, str | None], ...] = (
+    (_ENCODER + r"mask_token$", None),
+    (_ENCODER + r"cls_token$", r"image_encoder.class_token"),
+    (_ENCODER + r"pos_embed$", r"image_encoder.position_embedding"),
+    (_ENCODER + r"patch_embed\.proj\.", r"patch_embed.projection."),
+    (_BLOCK + r"norm([12])\.", r"image_encoder.blocks.\1.norm_\2."),
+    (_BLOCK + r"attn\.qkv\.", r"image_encoder.blocks.\1.attention.qkv."),
+    (_BLOCK + r"attn\.proj\.", r"image_encoder.blocks.\1.attention.projection."),
+    (_BLOCK + r"ls([12])\.gamma$", r"image_encoder.blocks.\1.scale_\2"),
+    (_BLOCK + r"mlp\.(?:fc1|w12)\.", r"image_encoder.blocks.\1.mlp.expand."),
+    (_BLOCK + r"mlp\.(?:fc2|w3)\.", r"image_encoder.blocks.\1.mlp.contract."),
+    (_ENCODER + r"norm\.", r"image_encoder.norm."),
+    (_DECODER + r"projects\.", r"reassemble.projections."),
+    (_DECODER + r"resize_layers\.", r"reassemble.resizers."),
+    (_SCRATCH + r"layer1_rn\.", r"fusion.adapters.0."),
+    (_SCRATCH + r"layer2_rn\.", r"fusion.adapters.1."),
+    (_SCRATCH + r"layer3_rn\.", r"fusion.adapters.2."),
+    (_SCRATCH + r"layer4_rn\.", r"fusion.adapters.3."),
+    # The coarsest block has one input, so its first unit was never trained nor used.
+    (_SCRATCH + r"refinenet4\.resConfUnit1\..*", None),
+    (_SCRATCH + r"refinenet1\.", r"fusion.blocks.0."),
+    (_SCRATCH + r"refinenet2\.", r"fusion.blocks.1."),
+    (_SCRATCH + r"refinenet3\.", r"fusion.blocks.2."),
+    (_SCRATCH + r"refinenet4\.", r"fusion.blocks.3."),
+    (r"^(fusion\.blocks\.\d)\.resConfUnit1\.conv", r"\1.level_unit.conv_"),
+    (r"^(fusion\.blocks\.\d)\.resConfUnit2\.conv", r"\1.sum_unit.conv_"),
+    (r"^(fusion\.blocks\.\d)\.out_conv\.", r"\1.projection."),
+    (_SCRATCH + r"output_conv1\.", r"head.conv_1."),
+    (_SCRATCH + r"output_conv2\.0\.", r"head.conv_2."),
+    (_SCRATCH + r"output_conv2\.2\.", r"head.conv_3."),
+)
+
+_COMPILED = tuple((re.compile(pattern), name) for pattern, name in RENAMES)
+
+_SIGNATURE = (
+    "patch_embed.projection.weight",
+    "image_encoder.position_embedding",
+    "image_encoder.blocks.0.scale_1",
+    "fusion.adapters.0.weight",
+    "head.conv_3.weight",
+)
+
+
+def rename(key: str) -> str | None:
+    """Return our name of a published key, None for an unused entry; a key of no rule stays, for a strict load to report."""
+    for pattern, name in _COMPILED:
+        if pattern.match(key):
+            if name is None:
+                return None
+            key = pattern.sub(name, key)
+    return key
+
+
+def matches(shapes: Shapes) -> bool:
+    """Tell from the keys alone whether a state dict is of this family, any release."""
+    names = {rename(key) for key in shapes}
+    return all(name in names for name in _SIGNATURE)
+
+
+def config_from_shapes(shapes: Shapes, *, variant: str | None = None) -> Config:
+    """Read the network's sizes from the shapes of a published state dict.
+
+    Args:
+        shapes: shape of every entry by its published key.
+        variant: one of ``VARIANTS``; it settles what shapes cannot tell. By default ``v2``.
+
+    Raises:
+        ValueError: the shapes make no network of this family, or are not those of ``variant``.
+    """
+    named = {name: shape for key, shape in shapes.items() if (name := rename(key)) is not None}
+    missing = [name for name in _SIGNATURE if name not in named]
+    if missing:
+        raise ValueError(
+            f"this is no Depth Anything checkpoint: it has {len(shapes)} entries, but none for {', '.join(missing)}"
+        )
+    try:
+        return _read_config(named, _checked_variant(variant))
+    except (KeyError, IndexError) as error:
+        raise ValueError(
+            f"this Depth Anything checkpoint has no usable entry for {error}; it may be truncated"
+        ) from error
+
+
+def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give every entry of a published state dict our name and leave out those that no result depends on."""
+    return {name: tensor for key, tensor in state_dict.items() if (name := rename(key)) is not None}
+
+
+def _checked_variant(variant: str | None) -> Variant:
+    for known in VARIANTS:
+        if known == (variant or "v2"):
+            return known
+    raise ValueError(f"variant is {variant!r}; allowed: {', '.join(VARIANTS)}")
+
+
+def _read_config(named: Shapes, variant: Variant) -> Config:
+    hidden = named["image_encoder.blocks.0.mlp.expand.weight"][0]
+    width = named["image_encoder.blocks.0.mlp.contract.weight"][1]
+    return Config(
+        variant=variant,
+        embed_dim=named["patch_embed.projection.weight"][0],
+        block_count=_block_count(named),
+        level_channels=(
+            named["reassemble.projections.0.weight"][0],
+            named["reassemble.projections.1.weight"][0],
+            named["reassemble.projections.2.weight"][0],
+            named["reassemble.projections.3.weight"][0],
+        ),
+        fusion_channels=named["fusion.adapters.0.weight"][0],
+        mlp_kind="swiglu" if hidden == 2 * width else "gelu",
+        mlp_width=width,
+        position_grid=_position_grid(named["image_encoder.position_embedding"]),
+        head_channels=named["head.conv_2.weight"][0],
+    )
+
+
+def _block_count(named: Shapes) -> int:
+    indices = (re.match(r"image_encoder\.blocks\.(\d+)\.", name) for name in named)
+    return 1 + max(int(found[1]) for found in indices if found)
+
+
+def _position_grid(shape: tuple[int, ...]) -> int:
+    patches = shape[1] - 1
+    grid = math.isqrt(patches)
+    if grid * grid != patches:
+        raise ValueError(f"the position embedding has {patches} patches; expected a square number")
+    return grid

@@ -1,0 +1,210 @@
+"""DINOv2: a plain vision transformer whose blocks scale their own contribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import Config
+
+KEPT_SIZES = 8
+
+
+class PatchEmbed(nn.Module):
+    """Cut a picture into 14x14 patches and project each to a token."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.patch_size = config.size_multiple
+        self.projection = nn.Conv2d(3, config.embed_dim, self.patch_size, stride=self.patch_size)
+
+    def forward(self, images_bchw: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Return tokens (B, gh * gw, C) in row order and their grid (gh, gw)."""
+        if images_bchw.ndim != 4 or images_bchw.shape[1] != 3:
+            raise ValueError(f"images have shape {tuple(images_bchw.shape)}; expected (B, 3, H, W)")
+        height, width = images_bchw.shape[-2:]
+        if height < self.patch_size or width < self.patch_size or height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f"images are {width}x{height}; both sides must be positive multiples of {self.patch_size}: resize them"
+            )
+        tokens_bchw = self.projection(images_bchw)
+        return tokens_bchw.flatten(2).transpose(1, 2), (tokens_bchw.shape[2], tokens_bchw.shape[3])
+
+
+class SizeTables:
+    """The tables of the last few sizes; the least recently used is forgotten first. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[int, int], Tensor] = {}
+        self._captured: dict[tuple[int, int], Tensor] = {}
+
+    def clear(self) -> None:
+        """Forget every table: the weights they came from have changed."""
+        self._tables.clear()
+        self._captured.clear()
+
+    def fetch(self, size_hw: tuple[int, int], make: Callable[[], Tensor]) -> Tensor:
+        """Return the table of ``size_hw``, from memory or from ``make``."""
+        if torch.compiler.is_compiling():
+            known = (
+                all(type(side) is int for side in size_hw) and size_hw in self._tables
+            )  # a symbolic size has no table
+            return self._tables[size_hw] if known else make()
+        # Taking an entry out and putting it back makes it the newest; each step is atomic, so no lock is needed.
+        table = self._tables.pop(size_hw, None)
+        if table is None:
+            table = make()
+            if _capturing(table):
+                return table  # belongs to the graph being captured, and holds no numbers before its first replay
+        self._tables[size_hw] = table
+        if _capturing(table):
+            self._captured[size_hw] = table  # the graph will read it at this address for ever
+        for oldest in list(self._tables)[:-KEPT_SIZES]:
+            self._tables.pop(oldest, None)
+        return table
+
+
+def _capturing(tensor: Tensor) -> bool:
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection for queries, keys and values."""
+
+    def __init__(self, embed_dim: int, head_count: int) -> None:
+        super().__init__()
+        self.head_count = head_count
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.projection = nn.Linear(embed_dim, embed_dim)
+
+    def split(self, tokens_bnc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (B, heads, N, C / heads)."""
+        batch, count, channels = tokens_bnc.shape
+        qkv = self.qkv(tokens_bnc).view(batch, count, 3, self.head_count, channels // self.head_count)
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return queries, keys, values
+
+    def forward(self, tokens_bnc: Tensor) -> Tensor:
+        """Keep the shape (B, N, C)."""
+        mixed_bhnc = F.scaled_dot_product_attention(*self.split(tokens_bnc))
+        projected_bnc: Tensor = self.projection(mixed_bhnc.transpose(1, 2).flatten(2))
+        return projected_bnc
+
+
+class Mlp(nn.Module):
+    """Two layers with exact GELU."""
+
+    def __init__(self, embed_dim: int, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(embed_dim, width)
+        self.contract = nn.Linear(width, embed_dim)
+
+    def forward(self, tokens_bnc: Tensor) -> Tensor:
+        """Keep the shape (B, N, C)."""
+        contracted_bnc: Tensor = self.contract(F.gelu(self.expand(tokens_bnc)))
+        return contracted_bnc
+
+
+class SwiGluMlp(nn.Module):
+    """A gated MLP, as in ViT-G: the first half of the hidden channels gates the second."""
+
+    def __init__(self, embed_dim: int, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(embed_dim, 2 * width)
+        self.contract = nn.Linear(width, embed_dim)
+
+    def forward(self, tokens_bnc: Tensor) -> Tensor:
+        """Keep the shape (B, N, C)."""
+        gate, values = self.expand(tokens_bnc).chunk(2, dim=-1)
+        contracted_bnc: Tensor = self.contract(F.silu(gate) * values)
+        return contracted_bnc
+
+
+class Block(nn.Module):
+    """Attention, then an MLP; each is normalised before, scaled per channel after, and added."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        dim = config.embed_dim
+        mlp = SwiGluMlp if config.mlp_kind == "swiglu" else Mlp
+        self.norm_1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attention = Attention(dim, config.head_count)
+        self.scale_1 = nn.Parameter(torch.ones(dim))
+        self.norm_2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = mlp(dim, config.mlp_width)
+        self.scale_2 = nn.Parameter(torch.ones(dim))
+
+    def forward(self, tokens_bnc: Tensor) -> Tensor:
+        """Keep the shape (B, N, C)."""
+        attended_bnc: Tensor = tokens_bnc + self.scale_1 * self.attention(self.norm_1(tokens_bnc))
+        transformed_bnc: Tensor = attended_bnc + self.scale_2 * self.mlp(self.norm_2(attended_bnc))
+        return transformed_bnc
+
+
+class ImageEncoder(nn.Module):
+    """The DINOv2 encoder with four taps.
+
+    Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (https://arxiv.org/abs/2304.07193).
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.taps = config.taps
+        self.position_grid = config.position_grid
+        self.class_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
+        self.position_embedding = nn.Parameter(torch.zeros(1, 1 + config.position_grid**2, config.embed_dim))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.block_count))
+        self.norm = nn.LayerNorm(config.embed_dim, eps=config.final_norm_eps)
+        self._position_tables = SizeTables()
+
+    def forward(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int]) -> list[Tensor]:
+        """Return the normalised patch tokens (B, N, C) after each tapped block, first tap first."""
+        tokens_bnc = self.embed(tokens_bnc, patch_grid_hw)
+        tapped = []
+        for index, block in enumerate(self.blocks):
+            tokens_bnc = block(tokens_bnc)
+            if index in self.taps:
+                tapped.append(self.norm(tokens_bnc)[:, 1:])  # without the class token, which the head ignores
+        return tapped
+
+    def embed(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int]) -> Tensor:
+        """Put the class token in front and add positions: (B, N, C) -> (B, 1 + N, C)."""
+        class_token_b1c = self.class_token.expand(tokens_bnc.shape[0], -1, -1)
+        return torch.cat((class_token_b1c, tokens_bnc), dim=1) + self.positions(patch_grid_hw)
+
+    def positions(self, patch_grid_hw: tuple[int, int]) -> Tensor:
+        """Return the position embedding (1, 1 + gh * gw, C) of a grid, from memory when it was met before."""
+        if patch_grid_hw == (self.position_grid, self.position_grid):
+            return self.position_embedding
+        if torch.is_grad_enabled() and self.position_embedding.requires_grad:
+            return self._resize_positions(patch_grid_hw)
+        return self._position_tables.fetch(patch_grid_hw, lambda: self._resize_positions(patch_grid_hw))
+
+    def _resize_positions(self, patch_grid_hw: tuple[int, int]) -> Tensor:
+        trained = self.position_grid
+        class_position, patch_positions = self.position_embedding[:, :1], self.position_embedding[:, 1:]
+        square = patch_positions.float().view(1, trained, trained, -1).permute(0, 3, 1, 2)
+        # DINOv2 gives the factor with 0.1 patch to spare, against rounding down. Bicubic then samples with that very factor,
+        # so the offset is part of the numbers, even along a side that keeps its length.
+        factors = [(side + 0.1) / trained for side in patch_grid_hw]
+        resized = F.interpolate(square, scale_factor=factors, mode="bicubic", align_corners=False)
+        return torch.cat((class_position, resized.flatten(2).transpose(1, 2).to(class_position.dtype)), dim=1)
+
+    def train(self, mode: bool = True) -> ImageEncoder:
+        """Switch between training and use; training may have changed the positions, so forget their tables."""
+        self._position_tables.clear()
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> ImageEncoder:
+        # Moves to another device or dtype come through here.
+        self._position_tables.clear()
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._position_tables.clear()
+        super()._load_from_state_dict(*args, **kwargs)
