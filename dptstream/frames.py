@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .geometry import DepthKind
+
+OutputResize = Literal["bilinear_corners", "bilinear", "bicubic"]
+"""How a network's authors bring depth to the picture's size: corners aligned, or pixel centres aligned (the other two)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +65,16 @@ class DepthFrame:
     """Relative inverse depth, relative depth or metric depth."""
     video: VideoFrame
     """The picture this depth belongs to, with its time and number."""
-    align_corners: bool = True
-    """How the network's authors resize depth to the picture: bilinear, with corners or centres aligned."""
+    output_resize: OutputResize = "bilinear_corners"
+    """How the network's authors resize depth to the picture."""
     scene_cut: bool = False
     """Whether a new shot begins with this frame."""
     timings_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds each stage spent on this frame."""
 
     def at_picture_size(self) -> NDArray[np.float32]:
-        """Return the depth resized bilinearly to the picture: (H, W) float32."""
-        return resize_depth(self.depth, (self.video.height, self.video.width), align_corners=self.align_corners)
+        """Return the depth resized to the picture as the authors do: (H, W) float32."""
+        return resize_depth(self.depth, (self.video.height, self.video.width), self.output_resize)
 
     def __repr__(self) -> str:
         height, width = self.depth.shape
@@ -78,10 +82,12 @@ class DepthFrame:
 
 
 def resize_depth(
-    depth_hw: NDArray[np.float32], size_hw: tuple[int, int], *, align_corners: bool
+    depth_hw: NDArray[np.float32], size_hw: tuple[int, int], output_resize: OutputResize
 ) -> NDArray[np.float32]:
-    """Resize a depth map bilinearly, as the networks' authors do after inference."""
+    """Resize a depth map as its network's authors do after inference; bicubic may overshoot a little."""
     if depth_hw.shape == tuple(size_hw):
         return depth_hw
     tensor = torch.from_numpy(np.ascontiguousarray(depth_hw))[None, None]
-    return F.interpolate(tensor, size_hw, mode="bilinear", align_corners=align_corners)[0, 0].numpy()
+    mode = "bicubic" if output_resize == "bicubic" else "bilinear"
+    corners = output_resize == "bilinear_corners"
+    return F.interpolate(tensor, size_hw, mode=mode, align_corners=corners)[0, 0].numpy()

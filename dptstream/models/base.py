@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..frames import OutputResize
 from ..geometry import DepthKind
 
 ResizeMethod = Literal["lower_bound", "minimal", "upper_bound", "stretch"]
@@ -38,8 +39,8 @@ class ModelInfo:
     """Subtracted from RGB in 0..1."""
     image_std: tuple[float, float, float]
     """Divides RGB after the mean."""
-    align_corners: bool
-    """How the authors resize the output to the picture (bilinear)."""
+    output_resize: OutputResize
+    """How the authors resize the output to the picture."""
     file: str | None
     """Name of the checkpoint file."""
     sha256: str | None
