@@ -1,0 +1,7 @@
+"""The engine: runs a model over a source and hands depth to sinks."""
+
+from .device import PRECISIONS, choose_device, choose_dtype
+from .engine import Engine, EngineConfig, RunReport
+from .metrics import Progress
+
+__all__ = ["PRECISIONS", "Engine", "EngineConfig", "Progress", "RunReport", "choose_device", "choose_dtype"]

@@ -1,0 +1,170 @@
+"""Streams, events and buffers of the device, and their stand-ins on the CPU.
+
+Every edge between streams is a named event: recorded on one line, waited for on another. On the CPU the
+streams run their work at once in the calling thread, so the same stages serve both.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Event(Protocol):
+    """A point in a stream's work."""
+
+    def synchronize(self) -> None:
+        """Block the calling thread until the point is reached; at once if it was never recorded."""
+
+
+class Stream(Protocol):
+    """Work in order, asynchronous to the host where the device allows it."""
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Submit ``work``."""
+
+    def wait(self, event: Event) -> None:
+        """Let later work of this stream wait for ``event``; the host does not wait."""
+
+    def record(self, event: Event) -> None:
+        """Mark the present end of this stream's work as ``event``."""
+
+
+class Backend(Protocol):
+    """A device with its three streams."""
+
+    device: torch.device
+    asynchronous: bool
+    """Whether copies may be left running: only between pinned memory and a device that orders them by events."""
+    upload: Stream
+    compute: Stream
+    download: Stream
+
+    def event(self) -> Event:
+        """Make an event that was never recorded."""
+
+    def host_buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Allocate host memory that the device can copy from and to without blocking."""
+
+    def device_buffer(self, host: Tensor) -> Tensor:
+        """Allocate the device's twin of ``host``; on the CPU it is ``host`` itself."""
+
+    def close(self) -> None:
+        """Wait for all work and release the streams."""
+
+
+class HostEvent:
+    """The CPU's event: work is done when it was submitted, so there is nothing to wait for."""
+
+    def synchronize(self) -> None:
+        """Return at once."""
+
+
+class HostStream:
+    """The CPU's stream: runs work in the calling thread."""
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Run ``work`` now."""
+        work()
+
+    def wait(self, event: Event) -> None:
+        """Do nothing: work submitted before is done."""
+
+    def record(self, event: Event) -> None:
+        """Do nothing."""
+
+
+class HostBackend:
+    """The CPU, or a device without streams of its own (Apple's MPS orders its work by itself)."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.asynchronous = False
+        self.upload: Stream = HostStream()
+        self.compute: Stream = HostStream()
+        self.download: Stream = HostStream()
+
+    def event(self) -> Event:
+        """Make an event."""
+        return HostEvent()
+
+    def host_buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Allocate plain memory."""
+        return torch.empty(shape, dtype=dtype)
+
+    def device_buffer(self, host: Tensor) -> Tensor:
+        """Return ``host`` itself on the CPU, else its twin on the device."""
+        return host if self.device.type == "cpu" else torch.empty_like(host, device=self.device)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class CudaStream:
+    """One CUDA stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Submit the kernels and copies that ``work`` launches."""
+        with torch.cuda.stream(self._cuda_stream):
+            work()
+
+    def wait(self, event: Event) -> None:
+        """Make the stream, not the host, wait for ``event``."""
+        assert isinstance(event, CudaEvent)
+        self._cuda_stream.wait_event(event.raw)
+
+    def record(self, event: Event) -> None:
+        """Record ``event`` behind the work submitted so far."""
+        assert isinstance(event, CudaEvent)
+        event.raw.record(self._cuda_stream)
+
+
+class CudaEvent:
+    """A CUDA event whose host wait sleeps instead of spinning, so that decoding keeps its core."""
+
+    def __init__(self) -> None:
+        self.raw = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+
+    def synchronize(self) -> None:
+        """Sleep until the event is reached."""
+        self.raw.synchronize()
+
+
+class CudaBackend:
+    """An NVIDIA GPU with one stream each for upload, compute and download, and pinned host memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.asynchronous = True
+        self.upload: Stream = CudaStream(device)
+        self.compute: Stream = CudaStream(device)
+        self.download: Stream = CudaStream(device)
+
+    def event(self) -> Event:
+        """Make an event."""
+        return CudaEvent()
+
+    def host_buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Allocate pinned memory, without which copies would block the host."""
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def device_buffer(self, host: Tensor) -> Tensor:
+        """Allocate memory on the card.
+
+        The caching allocator ties memory to the stream it was asked on; the slots hold these buffers for
+        as long as any stream uses them, so no ``record_stream`` is needed.
+        """
+        return torch.empty_like(host, device=self.device)
+
+    def close(self) -> None:
+        """Wait for the card: the one device-wide wait, at shutdown."""
+        torch.cuda.synchronize(self.device)
+
+
+def backend_for(device: torch.device) -> Backend:
+    """Return the streams and buffers that suit ``device``."""
+    return CudaBackend(device) if device.type == "cuda" else HostBackend(device)

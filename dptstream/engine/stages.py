@@ -1,0 +1,48 @@
+"""The steps a slot goes through on the device. Each submits work to one stream and returns."""
+
+import torch
+
+from ..errors import DeviceError
+from ..models.base import DepthModel
+from .backend import Backend
+from .slots import Slot
+
+
+def upload(slot: Slot, backend: Backend) -> None:
+    """Copy the picture to the device; nothing to do where host and device share memory."""
+    if slot.device_input is not slot.host_input:
+        # The pinned source is rewritten only after this slot's download was waited for.
+        backend.upload.run(lambda: slot.device_input.copy_(slot.host_input, non_blocking=backend.asynchronous))
+    backend.upload.record(slot.uploaded)
+
+
+def infer(slot: Slot, backend: Backend, model: DepthModel, *, size: int | None) -> None:
+    """Preprocess and run the network: uint8 picture -> float32 depth, all on the compute stream."""
+
+    def work() -> None:
+        height, width, _ = slot.device_input.shape
+        images_bchw = model.preprocess(slot.device_input[None], model.input_size_hw((height, width), size=size))
+        depth_hw = model(images_bchw)[0]
+        slot.output_like(depth_hw).copy_(depth_hw)
+
+    backend.compute.wait(slot.uploaded)
+    try:
+        backend.compute.run(work)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"out of memory on {backend.device} for a picture of {slot.host_input.shape[1]}x{slot.host_input.shape[0]}: "
+            "use a smaller --size or a smaller --model"
+        ) from error
+    backend.compute.record(slot.inferred)
+
+
+def download(slot: Slot, backend: Backend) -> None:
+    """Copy the depth to the host; nothing to do where host and device share memory."""
+
+    def work() -> None:
+        if slot.device_output is not slot.host_output:
+            slot.host_output.copy_(slot.device_output, non_blocking=backend.asynchronous)
+
+    backend.download.wait(slot.inferred)
+    backend.download.run(work)
+    backend.download.record(slot.downloaded)
