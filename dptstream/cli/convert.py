@@ -1,0 +1,323 @@
+"""``dptstream convert``: any video into a depth sequence that 3-D tools open."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from ..errors import DptStreamError, describe
+from .flags import CameraFlags, ModelFlags, SourceFlags, precision_name
+
+if TYPE_CHECKING:
+    from ..engine import Engine, Progress, RunReport
+    from ..models import DepthModel
+    from ..sinks import DepthFolder, FolderOptions
+    from ..sources import Source
+
+EXIT_FAILED, EXIT_DAMAGED, EXIT_STOPPED = 1, 3, 130
+
+Format = Literal["exr", "png16", "ffv1", "npz", "npy", "ply", "preview"]
+
+
+@dataclass(frozen=True)
+class OutputFlags:
+    """What is written, and how."""
+
+    format: tuple[Format, ...] = ("exr", "preview")
+    """One or several: exr (float, the model's own values), png16, ffv1 (16-bit video), npz, npy, ply (points), preview."""
+    range: Annotated[str, tyro.conf.arg(metavar="shot|clip|LO,HI|frame")] = "shot"
+    """Over what the range of png16, ffv1 and preview is taken; over a shot, nothing pumps."""
+    numbering: Literal["vfx", "blender"] = "vfx"
+    """Number of the first frame: vfx 1001, blender 1."""
+    start_frame: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
+    """Number of the first frame, instead of the preset's."""
+    half: bool = False
+    """EXR as 16-bit floats."""
+    exr_channel: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """EXR channel; the default is Z for metric depth, and a name of its own for relative depth."""
+    compression: Literal["zip", "zips", "piz", "none"] = "zip"
+    """How EXR files are compressed; all lossless."""
+    encode: Literal["native", "inverse"] = "native"
+    """native: the model's own values; inverse: depth as 1/depth."""
+    color_map: Literal["turbo", "inferno", "magma", "viridis", "plasma", "cividis", "gray"] = "turbo"
+    """Colours of the preview; near is bright."""
+    invert: bool = False
+    """Near dark instead of near bright."""
+    side_by_side: bool = False
+    """Picture and depth next to one another in the preview."""
+    no_audio: bool = False
+    """Leave the input's sound out of the preview."""
+    overwrite: Annotated[bool, tyro.conf.arg(aliases=["-y"])] = False
+    """Remove an earlier run's files first; files of others are never touched."""
+    resume: bool = False
+    """Go on with a run that was interrupted."""
+    workers: int = 2
+    """Threads that write files."""
+
+    def options(self, directory: Path) -> "FolderOptions":
+        """Return the folder's options; raises ValueError naming what is allowed."""
+        from ..sinks import FolderOptions, parse_range
+
+        return FolderOptions(
+            directory=directory,
+            formats=self.format,
+            half=self.half,
+            exr_channel=self.exr_channel,
+            compression=self.compression,
+            numbering=self.numbering,
+            start_frame=self.start_frame,
+            encode=self.encode,
+            range=parse_range(self.range),
+            color_map=self.color_map,
+            invert=self.invert,
+            side_by_side=self.side_by_side,
+            audio=not self.no_audio,
+            overwrite=self.overwrite,
+            resume=self.resume,
+            workers=self.workers,
+        )
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Convert videos, picture sequences, cameras or addresses into depth sequences.
+
+    With one input, --output is its folder; with several, each gets a folder of its own inside.
+    """
+
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT...")]
+    """Files, folders, patterns (frames/%05d.png), pictures, URLs, cameras (/dev/video0), or synthetic: for a test scene."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for the results; made where it is missing."""
+    result: OutputFlags = field(default_factory=OutputFlags)
+    network: ModelFlags = field(default_factory=ModelFlags)
+    selection: SourceFlags = field(default_factory=SourceFlags)
+    camera: CameraFlags = field(default_factory=CameraFlags)
+    sequential: bool = False
+    """Run the stages one after the other, to compare with."""
+    quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
+    """Print errors only."""
+    json: bool = False
+    """Print one JSON object per input on stdout, and nothing else."""
+
+    def run(self) -> int:
+        """Convert every input; return the exit code of the worst one."""
+        if not self.inputs:
+            raise ValueError("no input given: name a video, picture, camera or address")
+        screen = Screen(quiet=self.quiet, json_lines=self.json)
+        folders = output_folders(self.inputs, self.output)
+        for folder in folders:
+            self.result.options(folder)  # complain about wrong flags before the model is loaded
+        self.selection.options()
+        model = self.network.load()
+        screen.model(model, chosen=self.network.model)
+        codes = []
+        for location, folder in zip(self.inputs, folders, strict=True):
+            codes.append(self._convert_one(location, folder, model, screen))
+            if codes[-1] == EXIT_STOPPED:
+                break
+        return max(codes, key=lambda code: (code == EXIT_STOPPED, code == EXIT_FAILED, code))
+
+    def _convert_one(self, location: str, folder: Path, model: "DepthModel", screen: "Screen") -> int:
+        from ..sinks import DepthFolder
+        from ..sources import open_source
+
+        try:
+            with open_source(location, self.selection.options()) as source:
+                sink = DepthFolder(self.result.options(folder))
+                report = self._run_engine(source, sink, model, screen)
+                return screen.result(source, sink, report, model)
+        except (DptStreamError, OSError, ValueError) as error:
+            return screen.failure(location, error)
+
+    def _run_engine(self, source: "Source", sink: "DepthFolder", model: "DepthModel", screen: "Screen") -> "RunReport":
+        from ..engine import Engine, EngineConfig
+        from ..temporal import SceneCutDetector
+
+        engine = Engine(
+            source,
+            model,
+            [sink],
+            config=EngineConfig(size=self.network.size, pipelined=not self.sequential),
+            intrinsics=self.camera.intrinsics(source.info),
+            settings=self._settings(source, model),
+            cut_detector=SceneCutDetector(),
+        )
+        with interruptible(engine), screen.progress(source) as on_progress:
+            return engine.run(on_progress)
+
+    def _settings(self, source: "Source", model: "DepthModel") -> dict[str, object]:
+        """Return what decides the depth values, beside the output's own options, which the folder records itself."""
+        height, width = model.input_size_hw((source.info.height, source.info.width), size=self.network.size)
+        return {
+            "network_size_hw": [height, width],
+            "fit": self.network.fit,
+            "device": model.device.type,
+            "precision": precision_name(model.dtype),
+            "start": self.selection.start,
+            "end": self.selection.end,
+            "every": self.selection.every,
+            "fps": self.selection.fps,
+            "crop": self.selection.crop,
+            "picture_rate": self.selection.picture_rate,
+        }
+
+
+def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:
+    """Return a folder for each input: ``output`` itself for one, else folders inside named after the inputs."""
+    if len(inputs) == 1:
+        return [output]
+    from ..sources import location_name
+
+    folders: list[Path] = []
+    for location in inputs:
+        name = location_name(location)
+        same = sum(folder.name == name or folder.name.startswith(f"{name}_") for folder in folders)
+        folders.append(output / (f"{name}_{same + 1}" if same else name))
+    return folders
+
+
+@contextmanager
+def interruptible(engine: "Engine") -> Iterator[None]:
+    """Let the first Ctrl-C (or a polite kill) end the run cleanly; the second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        engine.stop()
+        signal.signal(number, signal.default_int_handler)
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Screen:
+    """What the user sees: people get lines and a bar on stderr, machines get JSON on stdout."""
+
+    def __init__(self, *, quiet: bool, json_lines: bool) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, quiet=quiet or json_lines, highlight=False)
+        self._json_lines = json_lines
+
+    def model(self, model: "DepthModel", *, chosen: str | None) -> None:
+        """Say which model runs where, what its numbers mean and who may use it."""
+        info = model.info
+        unit = f"{info.kind.value.replace('_', ' ')} depth" + (f" in {info.kind.unit}" if info.kind.unit else "")
+        self._say(
+            f"model    {info.name} ({info.family}, {info.variant}, {info.parameters / 1e6:.1f} M weights): {unit}; "
+            f"licence of the weights: {info.license}"
+        )
+        doubtful = {point: by for point, by in info.decided_by.items() if by not in {"keys", "metadata"}}
+        if doubtful:
+            self._say("         " + ", ".join(f"{point} by {by}" for point, by in doubtful.items()))
+        if info.name == "tiny" and chosen is None:
+            self._say(
+                "         tiny is for trying out; for work that matters: --model depth-anything-v2-small "
+                "(Apache-2.0, downloads 99 MB)"
+            )
+        self._say(f"device   {model.device}, {precision_name(model.dtype)}")
+
+    @contextmanager
+    def progress(self, source: "Source") -> Iterator[Any]:
+        """Show a bar while the block runs; yields the engine's ``on_progress``."""
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        info = source.info
+        rate = f", {float(info.average_rate):.4g} fps" if info.average_rate else ""
+        self._say(f"input    {info.location}: {info.width}x{info.height}{rate}, {info.codec or 'pictures'}")
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[words]}"))
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task("convert ", total=info.frame_count, words="starting")
+
+            def show(progress: "Any") -> None:
+                bar.update(task, completed=progress.frames, total=progress.frame_count, words=progress_words(progress))
+
+            yield show
+
+    def result(self, source: "Source", sink: "DepthFolder", report: "RunReport", model: "DepthModel") -> int:
+        """Sum up one input; return its exit code."""
+        damaged = source.stats.corrupt > 0
+        stopped = report.stopped and not source.info.live
+        code = EXIT_STOPPED if stopped else EXIT_DAMAGED if damaged else 0
+        summary = sink.summary()
+        if self._json_lines:
+            record = {
+                "input": source.info.location,
+                "output": str(sink.directory),
+                "complete": summary.complete,
+                "frames": summary.frames,
+                "frames_this_run": report.progress.frames,
+                "seconds": round(report.progress.elapsed_seconds, 3),
+                "fps": round(report.progress.frames_per_second, 3),
+                "limiting_stage": report.progress.limiting_stage,
+                "busy_ms": {stage: round(ms, 3) for stage, ms in report.progress.busy_ms.items()},
+                "shots": summary.shots,
+                "corrupt": source.stats.corrupt,
+                "warnings": report.warnings,
+                "model": model.info.name,
+                "model_license": model.info.license,
+                "exit_code": code,
+            }
+            print(json.dumps(record), flush=True)
+        for line in report.warnings:
+            self._warn(line)
+        self._result_lines(source, sink, report)
+        if stopped:
+            self._warn("stopped; go on with the same command and --resume")
+        return code
+
+    def _result_lines(self, source: "Source", sink: "DepthFolder", report: "RunReport") -> None:
+        summary, progress = sink.summary(), report.progress
+        camera = summary.intrinsics
+        origin = {
+            "default": "nobody said, so assumed; give --fov-x-deg, --focal-px or --focal-mm",
+            "file": "from the file's tags",
+            "model": "estimated by the model",
+            "user": "as given",
+        }[camera.origin]
+        self._say(f"camera   {camera.fov_x_rad * 57.29578:.1f}° across, {camera.fx:.0f} px ({origin})")
+        shots = f"{summary.shots} shot" + ("s" if summary.shots != 1 else "")
+        self._say(
+            f"done     {progress.frames} frames in {progress.elapsed_seconds:.1f} s, "
+            f"{progress.frames_per_second:.1f} frames/s, limited by {progress.limiting_stage}; {shots}"
+        )
+        self._say(f"written  {sink.directory}: {', '.join(summary.files)}")
+
+    def failure(self, location: str, error: Exception) -> int:
+        """Report one input that could not be converted."""
+        if self._json_lines:
+            print(json.dumps({"input": location, "error": describe(error), "exit_code": EXIT_FAILED}), flush=True)
+        print(f"dptstream: {describe(error)}", file=sys.stderr)
+        return EXIT_FAILED
+
+    def _say(self, line: str) -> None:
+        from rich.markup import escape
+
+        self._console.print(escape(line), soft_wrap=True)
+
+    def _warn(self, line: str) -> None:
+        from rich.markup import escape
+
+        self._console.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
+
+
+def progress_words(progress: "Progress") -> str:
+    """Return the bar's text: frames, rate, time left and the stage that limits."""
+    of = f"/{progress.frame_count}" if progress.frame_count else ""
+    left = progress.seconds_left
+    time_left = f", {left // 60:.0f}:{left % 60:02.0f} left" if left is not None else ""
+    return f"{progress.frames}{of} frames, {progress.frames_per_second:.1f}/s{time_left}, limited by {progress.limiting_stage}"

@@ -1,0 +1,126 @@
+"""Flags that several commands share, grouped as they are used. Imports nothing heavy, so that --help is quick."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..geometry import Intrinsics
+    from ..models import DepthModel
+    from ..sources import SourceInfo, SourceOptions
+
+
+@dataclass(frozen=True)
+class SourceFlags:
+    """Which part of the input is taken."""
+
+    start: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    """First moment, as 90, 30s, 1:02.5 or 120f (frames)."""
+    end: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    """First moment no longer wanted, written as --start."""
+    every: int = 1
+    """Take each N-th frame."""
+    fps: Annotated[str | None, tyro.conf.arg(metavar="RATE")] = None
+    """Thin to at most so many frames per second, e.g. 12 or 24000/1001; frames keep their true times."""
+    crop: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
+    """Window of the picture: x,y,width,height in pixels."""
+    picture_rate: str = "24"
+    """Frames per second of numbered pictures, which carry no time."""
+
+    def options(self) -> "SourceOptions":
+        """Return the source's options; raises ValueError naming the flag's text and what is allowed."""
+        from fractions import Fraction
+
+        from ..sources import SourceOptions, parse_crop, parse_time
+
+        def rate(text: str) -> Fraction:
+            try:
+                return Fraction(text)
+            except (ValueError, ZeroDivisionError):
+                raise ValueError(f"cannot read the rate {text!r}; write 12, 29.97 or 24000/1001") from None
+
+        return SourceOptions(
+            start=None if self.start is None else parse_time(self.start),
+            end=None if self.end is None else parse_time(self.end),
+            every=self.every,
+            fps=None if self.fps is None else rate(self.fps),
+            crop=None if self.crop is None else parse_crop(self.crop),
+            picture_rate=rate(self.picture_rate),
+        )
+
+
+@dataclass(frozen=True)
+class ModelFlags:
+    """Which network runs, where and how."""
+
+    model: Annotated[str | None, tyro.conf.arg(aliases=["-m"], metavar="NAME|PATH")] = None
+    """A name from `dptstream models list`, or a checkpoint file; the default is $DPTSTREAM_MODEL, else the bundled tiny."""
+    variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """What the file's shapes cannot tell, e.g. v1, v2, v2-metric-indoor; see `dptstream models list`."""
+    accept_license: bool = False
+    """Accept the licence of weights that are not free for commercial use, and download them."""
+    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Size the network works at (of the side its authors' rule names); the default is the model's own."""
+    fit: Literal["aspect", "stretch", "pad"] = "aspect"
+    """aspect keeps the picture's shape; stretch makes it square; pad adds repeated edges and cuts them off again."""
+    device: str = "auto"
+    """auto (CUDA, then Apple's MPS, then the CPU), cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """auto is float16 on a GPU and float32 on the CPU."""
+
+    def load(self) -> "DepthModel":
+        """Load the model onto its device."""
+        from ..engine.device import choose_device, choose_dtype
+        from ..models import default_model_name, load_model
+
+        device = choose_device(self.device)
+        return load_model(
+            self.model or default_model_name(),
+            device=device,
+            dtype=choose_dtype(device, self.precision),
+            variant=self.variant,
+            fit=self.fit,
+            accept_license=self.accept_license,
+        )
+
+
+@dataclass(frozen=True)
+class CameraFlags:
+    """The camera's field of view, for point clouds and 3-D tools. Give one; else the file's tags are asked."""
+
+    fov_x_deg: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None
+    """Horizontal field of view, degrees."""
+    focal_px: Annotated[float | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Focal length in pixels of the input picture."""
+    focal_mm: Annotated[float | None, tyro.conf.arg(metavar="MM")] = None
+    """Focal length in millimetres, for a sensor of --sensor-mm."""
+    sensor_mm: float = 36.0
+    """Width of the sensor in millimetres; 36 is full frame, which 35-mm-equivalent focal lengths refer to."""
+
+    def intrinsics(self, info: "SourceInfo") -> "Intrinsics | None":
+        """Return the camera the user described for this source, or None where nothing was said."""
+        import math
+
+        from ..geometry import Intrinsics
+
+        given = [name for name in ("fov_x_deg", "focal_px", "focal_mm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            flags = " and ".join("--" + name.replace("_", "-") for name in given)
+            raise ValueError(f"{flags} say the same thing twice: give one of them")
+        if self.fov_x_deg is not None:
+            return Intrinsics.from_fov_x(math.radians(self.fov_x_deg), info.width, info.height)
+        if self.focal_px is not None:
+            if self.focal_px <= 0:
+                raise ValueError(f"--focal-px must be positive; got {self.focal_px:g}")
+            return Intrinsics.from_focal_px(self.focal_px, info.width, info.height)
+        if self.focal_mm is not None:
+            return Intrinsics.from_focal_mm(self.focal_mm, self.sensor_mm, info.width, info.height)
+        return None
+
+
+def precision_name(dtype: "torch.dtype") -> str:
+    """Return a precision as users write it."""
+    return str(dtype).removeprefix("torch.")
