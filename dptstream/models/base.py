@@ -49,6 +49,10 @@ class ModelInfo:
     """Licence of the weights, SPDX where there is one; ``unknown`` otherwise."""
     max_depth: float | None = None
     """Metres that the metric head's sigmoid is scaled to, where it has one."""
+    narrow_beyond: float | None = None
+    """Long side over short side from which on the authors shrink the base size, where they do."""
+    canonical_focal_px: float | None = None
+    """Where set, metres = output * focal length / this, the focal length in pixels of the network's input."""
     decided_by: dict[str, str] = field(default_factory=dict)
     """Point (family, variant, kind, licence, ...) -> what decided it (keys, sha256, config.json, name, option)."""
 

@@ -1,0 +1,183 @@
+"""From a name or a file to a running ``DepthModel``: find, read, recognise, convert, load strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import CheckpointError, DeviceError
+from ..frames import OutputResize
+from . import catalog
+from .base import ModelInfo
+from .catalog import Entry
+from .network import NetworkModel
+from .preprocess import AS_AUTHORS, Preprocessing
+from .recognise import Evidence, Recognition, recognise, size_name
+from .weights import WEIGHT_ENDINGS, Checkpoint, find_weights, read_checkpoint
+
+SHOWN_KEYS = 3
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    variant: str | None = None,
+    preprocessing: Preprocessing = AS_AUTHORS,
+) -> NetworkModel:
+    """Load a model; see ``dptstream.models.load_model``."""
+    path, entry = find_checkpoint(name_or_path)
+    checkpoint = read_checkpoint(path)
+    known = catalog.by_sha256(checkpoint.sha256)
+    evidence = Evidence(
+        path,
+        option=variant,
+        by_sha256=known.variant if known else None,
+        by_catalog=entry.variant if entry else None,
+        metadata=checkpoint.metadata,
+    )
+    recognition = recognise(checkpoint.shapes, evidence)
+    network = build_network(recognition, checkpoint)
+    info = describe(recognition, checkpoint, network, entry)
+    return NetworkModel(place(network, device, dtype), info, preprocessing)
+
+
+def find_checkpoint(name_or_path: str | Path) -> tuple[Path, Entry | None]:
+    """Return the file that a name or a path means, and the catalog's entry where it is a name.
+
+    Raises:
+        CheckpointError: There is no such file and no such name.
+    """
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and not _looks_like_path(name_or_path):
+        entry = catalog.find(name_or_path)
+        return Path(str(files("dptstream.models") / "bundled" / entry.file)), entry
+    if path.is_dir():
+        return find_weights(path), None
+    if not path.exists():
+        raise CheckpointError(f"no file {path}; give a checkpoint or a name that dptstream models list shows")
+    return path, None
+
+
+def build_network(recognition: Recognition, checkpoint: Checkpoint) -> nn.Module:
+    """Make the network and fill it strictly: every weight once, none missing, none left over.
+
+    Raises:
+        CheckpointError: The file's entries are not the network's.
+    """
+    name = checkpoint.path.name
+    try:
+        converted = recognition.module.convert(checkpoint.state_dict)
+        with _WithoutRandomWeights():
+            network = recognition.module.Model(recognition.config)
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{name} cannot be read as {recognition.family}: {' '.join(str(error).split())}"
+        ) from error
+    _check_entries({key: tensor.shape for key, tensor in network.state_dict().items()}, converted, recognition, name)
+    network.load_state_dict(converted)
+    return network.eval().requires_grad_(False)
+
+
+def describe(recognition: Recognition, checkpoint: Checkpoint, network: nn.Module, entry: Entry | None) -> ModelInfo:
+    """Put together what is known of a loaded model."""
+    config, decided_by = recognition.config, dict(recognition.decided_by)
+    known = catalog.by_sha256(checkpoint.sha256)
+    named = catalog.by_file_name(checkpoint.path.name)
+    license_name, decided_by["license"] = next(
+        (
+            (text, witness)
+            for text, witness in (
+                (known.license if known else None, "sha256"),
+                (entry.license if entry else None, "catalog"),
+                (checkpoint.metadata.get("license"), "file"),
+                (named.license if named and named.family == recognition.family else None, "name"),
+            )
+            if text
+        ),
+        ("unknown", "default"),
+    )
+    release = str(getattr(config, "variant", ""))
+    return ModelInfo(
+        name=entry.name if entry else known.name if known else checkpoint.path.stem,
+        family=recognition.family,
+        variant=" ".join(part for part in (release, size_name(config)) if part),
+        kind=recognition.kind,
+        parameters=sum(weight.numel() for weight in network.parameters()),
+        size_multiple=config.size_multiple,
+        base_size=config.base_size,
+        resize_method=config.resize_method,
+        image_mean=config.image_mean,
+        image_std=config.image_std,
+        output_resize=_output_resize(recognition),
+        file=checkpoint.path.name,
+        sha256=checkpoint.sha256,
+        license=license_name,
+        max_depth=getattr(config, "max_depth", None),
+        narrow_beyond=1.78 if release.startswith("video") else None,
+        decided_by=decided_by,
+    )
+
+
+def place(network: nn.Module, device: str | torch.device, dtype: torch.dtype) -> nn.Module:
+    """Move a network to a device and convert its weights.
+
+    Raises:
+        DeviceError: The device is absent or too small.
+    """
+    wanted = torch.device(device)
+    if wanted.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            f"device {device} was asked for, but torch {torch.__version__} finds no CUDA device here; use cpu"
+        )
+    try:
+        return network.to(device=wanted, dtype=dtype)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(f"the weights do not fit on {device}: {' '.join(str(error).split())[:120]}") from error
+    except RuntimeError as error:
+        raise DeviceError(f"device {device} cannot be used: {' '.join(str(error).split())[:120]}") from error
+
+
+def _output_resize(recognition: Recognition) -> OutputResize:
+    if recognition.family.startswith("midas"):
+        return "bicubic"
+    return "bilinear_corners" if getattr(recognition.config, "output_align_corners", False) else "bilinear"
+
+
+def _looks_like_path(text: str) -> bool:
+    return "/" in text or "\\" in text or text.endswith(WEIGHT_ENDINGS) or Path(text).exists()
+
+
+def _check_entries(
+    expected: dict[str, torch.Size], converted: dict[str, Tensor], recognition: Recognition, name: str
+) -> None:
+    missing = [key for key in expected if key not in converted]
+    left_over = [key for key in converted if key not in expected]
+    wrong = [key for key, shape in expected.items() if key in converted and converted[key].shape != shape]
+    faults = [
+        f"{len(keys)} {what} ({', '.join(keys[:SHOWN_KEYS])}{', ...' if len(keys) > SHOWN_KEYS else ''})"
+        for keys, what in ((missing, "missing"), (left_over, "left over"), (wrong, "of another shape"))
+        if keys
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{name} is not a whole {recognition.family} checkpoint: of {len(expected)} entries {'; '.join(faults)}"
+        )
+
+
+class _WithoutRandomWeights(TorchFunctionMode):
+    """Skip the random numbers that torch fills new layers with: seconds for a large network, all overwritten."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (Tensor.uniform_, Tensor.normal_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
