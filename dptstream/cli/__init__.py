@@ -12,6 +12,7 @@ from typing import Annotated, Protocol
 import tyro
 
 from ..errors import DptStreamError, describe
+from .bench import Bench
 from .convert import Convert
 from .doctor import Doctor
 
@@ -28,7 +29,11 @@ class Command(Protocol):
         """Do it; return the exit code."""
 
 
-Commands = Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+Commands = (
+    Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)
 
 
 def main() -> None:

@@ -64,8 +64,9 @@ class ModelFlags:
     """Accept the licence of weights that are not free for commercial use, and download them."""
     size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
     """Size the network works at (of the side its authors' rule names); the default is the model's own."""
-    fit: Literal["aspect", "stretch", "pad"] = "aspect"
-    """aspect keeps the picture's shape; stretch makes it square; pad adds repeated edges and cuts them off again."""
+    fit: Annotated[Literal["aspect", "stretch", "pad"] | None, tyro.conf.arg(metavar="aspect|stretch|pad")] = None
+    """aspect keeps the picture's shape; stretch makes it square; pad repeats edges and cuts them off again. The default
+    is the authors' way: aspect, but stretch for SwinV2."""
     device: str = "auto"
     """auto (CUDA, then Apple's MPS, then the CPU), cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -75,6 +76,7 @@ class ModelFlags:
         """Load the model onto its device."""
         from ..engine.device import choose_device, choose_dtype
         from ..models import default_model_name, load_model
+        from ..models.preprocess import Preprocessing
 
         device = choose_device(self.device)
         return load_model(
@@ -82,7 +84,7 @@ class ModelFlags:
             device=device,
             dtype=choose_dtype(device, self.precision),
             variant=self.variant,
-            fit=self.fit,
+            preprocessing=Preprocessing(fit=self.fit),
             accept_license=self.accept_license,
         )
 

@@ -12,9 +12,9 @@ import torch
 from ..errors import EngineError, SinkError, SourceError, describe
 from ..frames import DepthFrame, VideoFrame
 from ..geometry import Intrinsics
-from ..models.base import DepthModel
+from ..models.base import DepthModel, ModelInfo
 from ..sinks.base import FeedInfo, Sink
-from ..sources.base import Source
+from ..sources.base import Source, SourceInfo
 from .backend import Backend, backend_for
 from .channel import Channel, ChannelClosed
 from .device import cpu_count
@@ -61,6 +61,10 @@ class EngineConfig:
         # On the CPU one frame a thread scales better than many threads a frame: nobody waits at a
         # barrier for a thread that the decoder or a writer has pushed aside.
         return min(4, cpu_count()) if device.type == "cpu" and self.pipelined else 1
+
+    def threads_for(self, device: torch.device) -> int:
+        """Return how many threads each of them shares one frame's work among, on the CPU."""
+        return max(1, cpu_count() // self.workers_for(device))
 
     def slots_for(self, device: torch.device) -> int:
         """Return how many slots are made on ``device``."""
@@ -136,7 +140,7 @@ class Engine:
             SinkError: A sink cannot be opened.
             EngineError: A stage failed; the cause is chained.
         """
-        feed = self._feed_info()
+        feed = describe_feed(self._source.info, self._model.info, intrinsics=self._intrinsics, settings=self._settings)
         run = _Run(
             self._source, self._model, self._sinks, self._config, self._cut_detector, self._backend, self._stopping
         )
@@ -160,23 +164,29 @@ class Engine:
             on_progress(progress)
         return RunReport(progress, stopped=self._stopping.is_set(), warnings=list(self._source.stats.warnings))
 
-    def _feed_info(self) -> FeedInfo:
-        source, model = self._source.info, self._model.info
-        intrinsics = self._intrinsics or source.intrinsics or Intrinsics.default(source.width, source.height)
-        return FeedInfo(
-            name=source.name,
-            location=source.location,
-            width=source.width,
-            height=source.height,
-            time_base=source.time_base,
-            average_rate=source.average_rate,
-            frame_count=source.frame_count,
-            has_audio=source.has_audio,
-            intrinsics=intrinsics,
-            kind=model.kind,
-            model=model.as_record(),
-            settings=self._settings,
-        )
+
+def describe_feed(
+    source: SourceInfo,
+    model: ModelInfo,
+    *,
+    intrinsics: Intrinsics | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> FeedInfo:
+    """Return what sinks are told of a run; ``intrinsics`` None takes the file's camera, else the default."""
+    return FeedInfo(
+        name=source.name,
+        location=source.location,
+        width=source.width,
+        height=source.height,
+        time_base=source.time_base,
+        average_rate=source.average_rate,
+        frame_count=source.frame_count,
+        has_audio=source.has_audio,
+        intrinsics=intrinsics or source.intrinsics or Intrinsics.default(source.width, source.height),
+        kind=model.kind,
+        model=model.as_record(),
+        settings=dict(settings or {}),
+    )
 
 
 def _close_all(sinks: list[Sink], *, complete: bool) -> None:
@@ -298,7 +308,7 @@ class _Run:
 
     def _infer_loop(self) -> None:
         if self._model.device.type == "cpu":
-            torch.set_num_threads(max(1, cpu_count() // self._worker_count))
+            torch.set_num_threads(self._config.threads_for(self._model.device))
         for slot in self._filled:
             assert slot.frame is not None
             with self._stage("infer", slot.frame.sequence):
