@@ -1,0 +1,51 @@
+"""What only a CUDA device can show: real streams give the sequential result, without allocating or waiting."""
+
+import numpy as np
+import pytest
+import torch
+
+from dptstream.engine import Engine, EngineConfig
+from dptstream.sinks import MemorySink
+
+from .toys import ToyModel, ToySource
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; none is here"),
+]
+
+
+class CudaToyModel(ToyModel):
+    device = torch.device("cuda")
+
+    def __call__(self, images_bchw: torch.Tensor) -> torch.Tensor:
+        depth = super().__call__(images_bchw)
+        for _ in range(20):  # enough work that a missing event would show
+            depth = depth + torch.ones_like(depth) - 1
+        return depth
+
+
+def test_three_cuda_streams_give_the_sequential_result() -> None:
+    sinks = {pipelined: MemorySink() for pipelined in (True, False)}
+    for pipelined, sink in sinks.items():
+        source = ToySource(200, sizes=((270, 480), (108, 192)))
+        Engine(source, CudaToyModel(), [sink], config=EngineConfig(pipelined=pipelined, poison=True)).run()
+    for overlapped, reference in zip(sinks[True].frames, sinks[False].frames, strict=True):
+        np.testing.assert_array_equal(overlapped.depth, reference.depth)
+
+
+def test_the_card_gives_no_memory_and_takes_no_wait_in_steady_state() -> None:
+    segments: list[int] = []
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+
+        def watch(stage: str, sequence: int) -> None:
+            if stage == "write" and sequence >= 20:
+                segments.append(torch.cuda.memory_stats()["segment.all.allocated"])
+
+        Engine(
+            ToySource(120, sizes=((270, 480),)), CudaToyModel(), [MemorySink()], config=EngineConfig(probe=watch)
+        ).run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(set(segments)) == 1
