@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ from ..frames import OutputResize
 from . import catalog
 from .base import ModelInfo
 from .catalog import Entry
+from .http_file import OnProgress
 from .network import NetworkModel
 from .preprocess import AS_AUTHORS, Preprocessing
 from .recognise import Evidence, Recognition, recognise, size_name
+from .store import Store
 from .weights import WEIGHT_ENDINGS, Checkpoint, find_weights, read_checkpoint
 
 SHOWN_KEYS = 3
@@ -31,10 +32,17 @@ def load(
     dtype: torch.dtype = torch.float32,
     variant: str | None = None,
     preprocessing: Preprocessing = AS_AUTHORS,
+    accept_license: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> NetworkModel:
     """Load a model; see ``dptstream.models.load_model``."""
-    path, entry = find_checkpoint(name_or_path)
+    path, entry = find_checkpoint(name_or_path, accept_license=accept_license, on_progress=on_progress)
     checkpoint = read_checkpoint(path)
+    if entry and entry.sha256 and checkpoint.sha256 != entry.sha256:
+        raise CheckpointError(
+            f"{path.name} is not the published {entry.name} (SHA-256 {checkpoint.sha256[:16]}...): it was damaged or "
+            f"replaced here; run dptstream models remove {entry.name} and download it again"
+        )
     known = catalog.by_sha256(checkpoint.sha256)
     evidence = Evidence(
         path,
@@ -49,16 +57,18 @@ def load(
     return NetworkModel(place(network, device, dtype), info, preprocessing)
 
 
-def find_checkpoint(name_or_path: str | Path) -> tuple[Path, Entry | None]:
+def find_checkpoint(
+    name_or_path: str | Path, *, accept_license: bool = False, on_progress: OnProgress | None = None
+) -> tuple[Path, Entry | None]:
     """Return the file that a name or a path means, and the catalog's entry where it is a name.
 
     Raises:
-        CheckpointError: There is no such file and no such name.
+        CheckpointError: There is no such file and no such name, or it cannot be fetched.
     """
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and not _looks_like_path(name_or_path):
         entry = catalog.find(name_or_path)
-        return Path(str(files("dptstream.models") / "bundled" / entry.file)), entry
+        return Store.from_environment().fetch(entry, accept_license=accept_license, on_progress=on_progress), entry
     if path.is_dir():
         return find_weights(path), None
     if not path.exists():

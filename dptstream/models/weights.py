@@ -1,6 +1,5 @@
 """Checkpoint files as tensors: safetensors and torch's own, never a pickle that runs code. Knows no network."""
 
-import hashlib
 import json
 import pickle
 import re
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .hashing import sha256_of
 
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Endings of files with weights, most trusted first."""
@@ -62,12 +62,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     else:
         raise CheckpointError(f"{path.name} is no checkpoint: {_describe(head)}; give {_ALLOWED}")
     return Checkpoint(path, unwrap(entries, path.name), metadata, sha256_of(path))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as lower-case hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_weights(folder: Path) -> Path:
