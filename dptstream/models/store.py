@@ -144,7 +144,7 @@ class Store:
         with _quiet_hub(quiet=on_progress is None):
             try:
                 return Path(hf_hub_download(entry.repo_id, entry.file, **options))
-            except (OSError, ValueError, RuntimeError) as error:
+            except Exception as error:
                 raise DownloadError(_hub_fault(entry, error)) from error
 
 
