@@ -1,0 +1,6 @@
+"""The family of the bundled checkpoint: DPT-Hybrid in miniature. Imports torch and itself."""
+
+from .config import Config, config_from_shapes, matches
+from .model import Model, convert
+
+__all__ = ["Config", "Model", "config_from_shapes", "convert", "matches"]
