@@ -2,16 +2,21 @@
 
 from .checkpoint import config_from_shapes, convert, matches
 from .config import VARIANTS, Config, DepthKind, ResizeMethod, Variant
+from .head import fill_sky
 from .model import Model
+from .video import OfflineVideo, StreamState
 
 __all__ = [
     "VARIANTS",
     "Config",
     "DepthKind",
     "Model",
+    "OfflineVideo",
     "ResizeMethod",
+    "StreamState",
     "Variant",
     "config_from_shapes",
     "convert",
+    "fill_sky",
     "matches",
 ]

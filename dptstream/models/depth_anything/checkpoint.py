@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from .config import VARIANTS, Config, Variant
+from .config import Config, Variant
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -16,6 +16,8 @@ _ENCODER = r"^(?:model\.backbone\.)?pretrained\."
 _BLOCK = _ENCODER + r"blocks\.(\d+)\."
 _DECODER = r"^(?:depth_head|head|model\.head)\."
 _SCRATCH = _DECODER + r"scratch\."
+_TEMPORAL = r"^head\.motion_modules\.(\d)\.temporal_transformer\."
+_TEMPORAL_BLOCK = _TEMPORAL + r"transformer_blocks\.0\."
 
 # A published key, as a pattern, and our name; None for entries that no result depends on.
 RENAMES: tuple[tuple[str, str | None], ...] = (
@@ -46,8 +48,23 @@ RENAMES: tuple[tuple[str, str | None], ...] = (
     (r"^(fusion\.blocks\.\d)\.resConfUnit2\.conv", r"\1.sum_unit.conv_"),
     (r"^(fusion\.blocks\.\d)\.out_conv\.", r"\1.projection."),
     (_SCRATCH + r"output_conv1\.", r"head.conv_1."),
-    (_SCRATCH + r"output_conv2\.0\.", r"head.conv_2."),
-    (_SCRATCH + r"output_conv2\.2\.", r"head.conv_3."),
+    (_SCRATCH + r"output_conv2\.0\.", r"head.depth.conv_2."),
+    (_SCRATCH + r"output_conv2\.2\.", r"head.depth.conv_3."),
+    (_SCRATCH + r"sky_output_conv2\.0\.", r"head.sky.conv_2."),
+    (_SCRATCH + r"sky_output_conv2\.2\.", r"head.sky.conv_3."),
+    (_TEMPORAL + r"norm\.", r"fusion.temporal.\1.norm."),
+    (_TEMPORAL + r"proj_in\.", r"fusion.temporal.\1.enter."),
+    (_TEMPORAL + r"proj_out\.", r"fusion.temporal.\1.leave."),
+    # The sinusoids are computed.
+    (_TEMPORAL_BLOCK + r"attention_blocks\.\d\.pos_encoder\.pe$", None),
+    (_TEMPORAL_BLOCK + r"attention_blocks\.(\d)\.to_q\.", r"fusion.temporal.\1.attentions.\2.queries."),
+    (_TEMPORAL_BLOCK + r"attention_blocks\.(\d)\.to_k\.", r"fusion.temporal.\1.attentions.\2.keys."),
+    (_TEMPORAL_BLOCK + r"attention_blocks\.(\d)\.to_v\.", r"fusion.temporal.\1.attentions.\2.values."),
+    (_TEMPORAL_BLOCK + r"attention_blocks\.(\d)\.to_out\.0\.", r"fusion.temporal.\1.attentions.\2.projection."),
+    (_TEMPORAL_BLOCK + r"norms\.(\d)\.", r"fusion.temporal.\1.attention_norms.\2."),
+    (_TEMPORAL_BLOCK + r"ff_norm\.", r"fusion.temporal.\1.mlp_norm."),
+    (_TEMPORAL_BLOCK + r"ff\.net\.0\.proj\.", r"fusion.temporal.\1.mlp_expand."),
+    (_TEMPORAL_BLOCK + r"ff\.net\.2\.", r"fusion.temporal.\1.mlp_contract."),
 )
 
 _COMPILED = tuple((re.compile(pattern), name) for pattern, name in RENAMES)
@@ -57,7 +74,7 @@ _SIGNATURE = (
     "image_encoder.position_embedding",
     "image_encoder.blocks.0.scale_1",
     "fusion.adapters.0.weight",
-    "head.conv_3.weight",
+    "head.depth.conv_3.weight",
 )
 
 
@@ -74,7 +91,10 @@ def rename(key: str) -> str | None:
 def matches(shapes: Shapes) -> bool:
     """Tell from the keys alone whether a state dict is of this family, any release."""
     names = {rename(key) for key in shapes}
-    return all(name in names for name in _SIGNATURE)
+    any_view = any(
+        key.endswith("camera_token") for key in shapes
+    )  # V3's networks for several views have another decoder
+    return not any_view and all(name in names for name in _SIGNATURE)
 
 
 def config_from_shapes(shapes: Shapes, *, variant: str | None = None) -> Config:
@@ -82,7 +102,7 @@ def config_from_shapes(shapes: Shapes, *, variant: str | None = None) -> Config:
 
     Args:
         shapes: shape of every entry by its published key.
-        variant: one of ``VARIANTS``; it settles what shapes cannot tell. By default ``v2``.
+        variant: one of ``VARIANTS``; it settles what shapes cannot tell. By default ``v2``, ``v3-mono`` or ``video``.
 
     Raises:
         ValueError: the shapes make no network of this family, or are not those of ``variant``.
@@ -94,7 +114,7 @@ def config_from_shapes(shapes: Shapes, *, variant: str | None = None) -> Config:
             f"this is no Depth Anything checkpoint: it has {len(shapes)} entries, but none for {', '.join(missing)}"
         )
     try:
-        return _read_config(named, _checked_variant(variant))
+        return _read_config(named, _choose_variant(named, variant))
     except (KeyError, IndexError) as error:
         raise ValueError(
             f"this Depth Anything checkpoint has no usable entry for {error}; it may be truncated"
@@ -106,11 +126,16 @@ def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for key, tensor in state_dict.items() if (name := rename(key)) is not None}
 
 
-def _checked_variant(variant: str | None) -> Variant:
-    for known in VARIANTS:
-        if known == (variant or "v2"):
-            return known
-    raise ValueError(f"variant is {variant!r}; allowed: {', '.join(VARIANTS)}")
+def _choose_variant(named: Shapes, variant: str | None) -> Variant:
+    possible: tuple[Variant, ...] = ("v2", "v1", "v2-metric-indoor", "v2-metric-outdoor")
+    if "fusion.temporal.0.enter.weight" in named:
+        possible = ("video", "video-metric")
+    elif "head.sky.conv_3.weight" in named:
+        possible = ("v3-mono", "v3-metric")
+    for candidate in possible:
+        if variant in (None, candidate):
+            return candidate
+    raise ValueError(f"variant is {variant!r}; this checkpoint can be: {', '.join(possible)}")
 
 
 def _read_config(named: Shapes, variant: Variant) -> Config:
@@ -130,7 +155,7 @@ def _read_config(named: Shapes, variant: Variant) -> Config:
         mlp_kind="swiglu" if hidden == 2 * width else "gelu",
         mlp_width=width,
         position_grid=_position_grid(named["image_encoder.position_embedding"]),
-        head_channels=named["head.conv_2.weight"][0],
+        head_channels=named["head.depth.conv_2.weight"][0],
     )
 
 

@@ -144,6 +144,11 @@ class Config:
         return "upper_bound" if self.is_v3 else "lower_bound"
 
     @property
+    def narrow_beyond(self) -> float | None:
+        """Long side over short side from which on the authors shrink ``base_size`` to bound memory, else None."""
+        return 1.78 if self.has_temporal_head else None
+
+    @property
     def image_mean(self) -> tuple[float, float, float]:
         """Mean of the RGB input in 0..1, of ImageNet."""
         return (0.485, 0.456, 0.406)
@@ -157,3 +162,28 @@ class Config:
     def output_align_corners(self) -> bool:
         """How the authors resize the output to the picture's size."""
         return self.variant not in ("v1", "v3-mono", "v3-metric")
+
+    @property
+    def canonical_focal_px(self) -> float | None:
+        """Focal length that V3's metric output is meant for, else None.
+
+        Metres are the output times the camera's focal length, in pixels of the network's input, over this one.
+        """
+        return 300.0 if self.variant == "v3-metric" else None
+
+    def stream_bytes_per_frame(self, height: int, width: int, *, bytes_per_value: int = 4) -> int:
+        """Bytes a video feed keeps of one frame at an input of ``height`` by ``width``; it keeps 42 frames at most.
+
+        ``bytes_per_value`` is 4 for float32 weights and 2 for half precision.
+        """
+        if not self.has_temporal_head:
+            return 0
+        rows, columns = height // self.size_multiple, width // self.size_multiple
+        pixels = rows * columns
+        halved = -(-rows // 2) * -(-columns // 2)
+        values = (
+            self.level_channels[2] * pixels
+            + self.level_channels[3] * halved
+            + self.fusion_channels * (pixels + 4 * pixels)
+        )
+        return 2 * values * bytes_per_value  # two attentions at each place

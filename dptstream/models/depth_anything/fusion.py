@@ -61,10 +61,20 @@ class Fusion(nn.Module):
 
     def forward(self, levels_bchw: Sequence[Tensor]) -> Tensor:
         """Return (B, F, 8 * gh, 8 * gw): twice the size of the finest level."""
-        sizes_hw = [(level.shape[2], level.shape[3]) for level in levels_bchw]
-        targets_hw = [(2 * sizes_hw[0][0], 2 * sizes_hw[0][1]), *sizes_hw[:3]]
-        adapted_bchw = [adapter(level) for adapter, level in zip(self.adapters, levels_bchw, strict=True)]
-        fused_bchw: Tensor = self.blocks[3](None, adapted_bchw[3], targets_hw[3])
-        for index in (2, 1, 0):
-            fused_bchw = self.blocks[index](fused_bchw, adapted_bchw[index], targets_hw[index])
+        adapted_bchw = self.adapt(levels_bchw)
+        fused_bchw = None
+        for index in (3, 2, 1, 0):
+            fused_bchw = self.fuse(index, fused_bchw, adapted_bchw)
+        assert fused_bchw is not None
+        return fused_bchw
+
+    def adapt(self, levels_bchw: Sequence[Tensor]) -> list[Tensor]:
+        """Bring the four levels to F channels each."""
+        return [adapter(level_bchw) for adapter, level_bchw in zip(self.adapters, levels_bchw, strict=True)]
+
+    def fuse(self, index: int, coarser_bchw: Tensor | None, adapted_bchw: Sequence[Tensor]) -> Tensor:
+        """Run one step, from 3 (coarsest) to 0; the result has the size of the next finer level, the last twice its own."""
+        height, width = adapted_bchw[max(index - 1, 0)].shape[-2:]
+        size_hw = (height, width) if index else (2 * height, 2 * width)
+        fused_bchw: Tensor = self.blocks[index](coarser_bchw, adapted_bchw[index], size_hw)
         return fused_bchw

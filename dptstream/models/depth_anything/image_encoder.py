@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import Config
-
-KEPT_SIZES = 8
+from .size_tables import SizeTables
 
 
 class PatchEmbed(nn.Module):
@@ -33,43 +31,6 @@ class PatchEmbed(nn.Module):
             )
         tokens_bchw = self.projection(images_bchw)
         return tokens_bchw.flatten(2).transpose(1, 2), (tokens_bchw.shape[2], tokens_bchw.shape[3])
-
-
-class SizeTables:
-    """The tables of the last few sizes; the least recently used is forgotten first. Threads may share it."""
-
-    def __init__(self) -> None:
-        self._tables: dict[tuple[int, int], Tensor] = {}
-        self._captured: dict[tuple[int, int], Tensor] = {}
-
-    def clear(self) -> None:
-        """Forget every table: the weights they came from have changed."""
-        self._tables.clear()
-        self._captured.clear()
-
-    def fetch(self, size_hw: tuple[int, int], make: Callable[[], Tensor]) -> Tensor:
-        """Return the table of ``size_hw``, from memory or from ``make``."""
-        if torch.compiler.is_compiling():
-            known = (
-                all(type(side) is int for side in size_hw) and size_hw in self._tables
-            )  # a symbolic size has no table
-            return self._tables[size_hw] if known else make()
-        # Taking an entry out and putting it back makes it the newest; each step is atomic, so no lock is needed.
-        table = self._tables.pop(size_hw, None)
-        if table is None:
-            table = make()
-            if _capturing(table):
-                return table  # belongs to the graph being captured, and holds no numbers before its first replay
-        self._tables[size_hw] = table
-        if _capturing(table):
-            self._captured[size_hw] = table  # the graph will read it at this address for ever
-        for oldest in list(self._tables)[:-KEPT_SIZES]:
-            self._tables.pop(oldest, None)
-        return table
-
-
-def _capturing(tensor: Tensor) -> bool:
-    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 class Attention(nn.Module):
@@ -182,7 +143,8 @@ class ImageEncoder(nn.Module):
             return self.position_embedding
         if torch.is_grad_enabled() and self.position_embedding.requires_grad:
             return self._resize_positions(patch_grid_hw)
-        return self._position_tables.fetch(patch_grid_hw, lambda: self._resize_positions(patch_grid_hw))
+        embedding = self.position_embedding
+        return self._position_tables.fetch(patch_grid_hw, embedding, lambda: self._resize_positions(patch_grid_hw))
 
     def _resize_positions(self, patch_grid_hw: tuple[int, int]) -> Tensor:
         trained = self.position_grid
