@@ -196,14 +196,16 @@ def _print_table(rows: "list[tuple[Entry, bool]]", default: str) -> None:
     from ..geometry import DepthKind
 
     meanings = {DepthKind.RELATIVE_INVERSE: "inverse", DepthKind.RELATIVE: "relative", DepthKind.METRIC: "metres"}
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("name", "here", "licence", "depth", "MB", "speed"):
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+    for title in ("name", "here", "licence", "gives", "MB", "speed"):
         table.add_column(title, justify="right" if title == "MB" else "left", no_wrap=True)
     for entry, here in rows:
         name = f"{entry.name} *" if entry.name == default else entry.name
         length = "" if entry.megabytes is None else str(entry.megabytes)
         table.add_row(name, "yes" if here else "", entry.license, meanings[entry.kind], length, entry.speed)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # nothing to fit into; a table cut to 80 columns would lose names
     console.print(table)
     notes = (
         "* is used where no --model is given. Any other checkpoint of these families loads by its path.",

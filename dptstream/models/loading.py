@@ -18,7 +18,7 @@ from .catalog import Entry
 from .http_file import OnProgress
 from .network import NetworkModel
 from .preprocess import AS_AUTHORS, Preprocessing
-from .recognise import Evidence, Recognition, recognise, size_name
+from .recognise import Evidence, Recognition, recognise
 from .store import Store
 from .weights import WEIGHT_ENDINGS, Checkpoint, find_weights, read_checkpoint
 
@@ -114,11 +114,10 @@ def describe(recognition: Recognition, checkpoint: Checkpoint, network: nn.Modul
         ),
         ("unknown", "default"),
     )
-    release = str(getattr(config, "variant", ""))
     return ModelInfo(
         name=entry.name if entry else known.name if known else checkpoint.path.stem,
         family=recognition.family,
-        variant=" ".join(part for part in (release, size_name(config)) if part),
+        variant=recognition.variant,
         kind=recognition.kind,
         parameters=sum(weight.numel() for weight in network.parameters()),
         size_multiple=config.size_multiple,
@@ -131,7 +130,8 @@ def describe(recognition: Recognition, checkpoint: Checkpoint, network: nn.Modul
         sha256=checkpoint.sha256,
         license=license_name,
         max_depth=getattr(config, "max_depth", None),
-        narrow_beyond=1.78 if release.startswith("video") else None,
+        narrow_beyond=1.78 if getattr(config, "has_temporal_head", False) else None,
+        canonical_focal_px=getattr(config, "canonical_focal_px", None),
         decided_by=decided_by,
     )
 

@@ -20,8 +20,10 @@ LOGGER = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-FAMILIES = ("dpt_tiny", "midas_beit", "depth_anything")
+FAMILIES = ("dpt_tiny", "midas_beit", "midas_vit", "depth_anything")
 """Folders beside this module, asked in this order."""
+
+_DINOV2_SIZES = {384: "vits", 768: "vitb", 1024: "vitl", 1536: "vitg"}
 
 _KINDS = {
     "relative_inverse": DepthKind.RELATIVE_INVERSE,
@@ -66,6 +68,14 @@ class Recognition:
     """The network's sizes and recipe."""
     decided_by: dict[str, str]
     """Point -> keys, option, sha256, config.json, name, catalog or default."""
+
+    @property
+    def variant(self) -> str:
+        """Release and size in the authors' words, such as ``v2 vits`` or ``beit_large_512``."""
+        release = str(getattr(self.config, "variant", ""))
+        width = getattr(self.config, "embed_dim", 0)
+        size = _DINOV2_SIZES.get(width) if self.family == "depth_anything" else None
+        return " ".join(part for part in (release, size) if part)
 
     @property
     def kind(self) -> DepthKind:
@@ -119,13 +129,6 @@ def recognise(shapes: Shapes, evidence: Evidence) -> Recognition:
         config = _with_max_depth(config, float(max_depth))
     decided_by["kind"] = decided_by.get("variant", "keys")
     return Recognition(name, module, config, decided_by)
-
-
-def size_name(config: FamilyConfig) -> str:
-    """Return the usual name of a network's size, such as ``vits``; empty where the variant says it already."""
-    sizes = {384: "vits", 768: "vitb", 1024: "vitl", 1536: "vitg"}
-    width = getattr(config, "embed_dim", None)
-    return sizes.get(width, f"{width} channels") if isinstance(width, int) else ""
 
 
 def _find_family(shapes: Shapes, file_name: str) -> tuple[str, Family]:
@@ -186,6 +189,11 @@ def _decide(
         )
     heard = {witness: variant for witness, variant in witnesses.items() if variant in allowed}
     if not heard:
+        if "metric" in evidence.path.name.lower() and "v2-metric-indoor" in allowed:
+            raise CheckpointError(
+                f"{evidence.path.name} is called metric, but nothing tells its range: "
+                "say --variant v2-metric-indoor (20 m) or v2-metric-outdoor (80 m)"
+            )
         assumed = "v2" if "v2" in allowed else allowed[0]
         LOGGER.warning(
             "nothing tells which of %s %s is; %s is assumed: say --variant if that is wrong",

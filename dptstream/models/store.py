@@ -131,7 +131,7 @@ class Store:
         return path
 
     def _fetch_from_hub(self, entry: Entry, on_progress: OnProgress | None) -> Path:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
         assert entry.repo_id is not None
         options: dict[str, Any] = {
@@ -143,6 +143,10 @@ class Store:
             options["tqdm_class"] = _bar_for(on_progress)
         with _quiet_hub(quiet=on_progress is None):
             try:
+                # Ask once before the download proper, which tries for half a minute to reach a server that is not there.
+                get_hf_file_metadata(
+                    hf_hub_url(entry.repo_id, entry.file, repo_type=entry.repo_type, endpoint=self.hub_endpoint)
+                )
                 return Path(hf_hub_download(entry.repo_id, entry.file, **options))
             except Exception as error:
                 raise DownloadError(_hub_fault(entry, error)) from error
