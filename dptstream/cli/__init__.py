@@ -15,6 +15,7 @@ from ..errors import DptStreamError, describe
 from .bench import Bench
 from .convert import Convert
 from .doctor import Doctor
+from .models import Models
 
 TRACEBACK_VARIABLE = "DPTSTREAM_TRACEBACK"
 """Set it to 1 to see where an unexpected error came from."""
@@ -31,6 +32,7 @@ class Command(Protocol):
 
 Commands = (
     Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )

@@ -120,7 +120,10 @@ def _video() -> list[Finding]:
         Finding("video library", f"PyAV {av.__version__}, libavcodec {ffmpeg}"),
         Finding("decoders", ", ".join(decoders)),
         Finding("encoders", ", ".join(encoders)),
-        Finding("hardware decoding", ", ".join(hwdevices_available()) or "none compiled in"),
+        Finding(
+            "hardware decoders",
+            f"FFmpeg knows {', '.join(hwdevices_available()) or 'none'}; convert decodes on the CPU",
+        ),
     ]
     cameras = sorted(str(path) for path in Path("/dev").glob("video*")) if platform.system() == "Linux" else []
     if platform.system() == "Linux":

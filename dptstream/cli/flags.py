@@ -74,19 +74,27 @@ class ModelFlags:
 
     def load(self) -> "DepthModel":
         """Load the model onto its device."""
+        from contextlib import nullcontext
+
         from ..engine.device import choose_device, choose_dtype
         from ..models import default_model_name, load_model
-        from ..models.preprocess import Preprocessing
+        from ..models.catalog import ENTRIES
+        from .models import progress_bar
 
         device = choose_device(self.device)
-        return load_model(
-            self.model or default_model_name(),
-            device=device,
-            dtype=choose_dtype(device, self.precision),
-            variant=self.variant,
-            preprocessing=Preprocessing(fit=self.fit),
-            accept_license=self.accept_license,
-        )
+        dtype = choose_dtype(device, self.precision)
+        name = self.model or default_model_name()
+        entry = next((entry for entry in ENTRIES if entry.name == name), None)
+        with progress_bar(entry) if entry else nullcontext() as on_progress:
+            return load_model(
+                name,
+                device=device,
+                dtype=dtype,
+                variant=self.variant,
+                fit=self.fit,
+                accept_license=self.accept_license,
+                on_progress=on_progress,
+            )
 
 
 @dataclass(frozen=True)
