@@ -1,0 +1,196 @@
+"""Opens a container through FFmpeg and decodes its one video stream. Knows no colours and no selection."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import av
+from av.codec.context import Flags, ThreadType
+from av.container import InputContainer
+from av.device import enumerate_input_devices
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from ..errors import SourceError
+from .base import SourceStats
+from .locations import LIVE_SCHEMES, LocationKind, camera_of, kind_of, path_of_file_url, scheme_of, without_secrets
+from .options import SourceOptions
+from .trouble import explain
+
+CORRUPT_LIMIT = 500
+"""Packets in a row that may fail before a source counts as unreadable."""
+
+_TEXT_FORMATS = frozenset({"tty"})  # FFmpeg renders text files (.txt, .nfo) as pictures of a terminal
+_EMPTY_POLL_S = 0.005
+
+
+class StreamReader:
+    """Decodes the best video stream of a file, address or camera.
+
+    Frames are decoded by the thread that iterates; ``close`` may come from another one. PyAV does not guard a
+    container against that, so whoever touches it holds ``_using``: a close that comes while a packet is being
+    read is carried out by the reading thread right after.
+    """
+
+    def __init__(self, location: str, options: SourceOptions, stats: SourceStats) -> None:
+        self._location = location
+        self._timeout_s = options.read_timeout_s
+        self._stats = stats
+        self._failures = 0
+        self._closed = threading.Event()
+        self._using = threading.Lock()
+        self.container = _open_container(location, options)
+        try:
+            self.stream = _choose_stream(self.container, location)
+            self.live = _is_live(location, self.container) if options.live is None else options.live
+            _set_up_decoder(self.stream, live=self.live)
+        except BaseException:
+            self.close()
+            raise
+
+    def frames(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Yield decoded frames, each with the time its packet came (0 unless live), until the end or ``close``."""
+        packets: Iterator[Packet[VideoStream]] | None = None
+        while True:
+            try:
+                with self._using:
+                    if self._closed.is_set():
+                        return
+                    packets = packets or self.container.demux(self.stream)
+                    packet = next(packets, None)
+                    captured_ns = time.monotonic_ns() if self.live else 0
+                    frames = self._decode(packet) if packet is not None else []
+            except av.error.BlockingIOError:
+                # Some cameras (avfoundation) answer "nothing yet" instead of waiting.
+                self._closed.wait(_EMPTY_POLL_S)
+                packets = None
+                continue
+            except av.error.FFmpegError as error:
+                packet, captured_ns, frames = None, 0, self._end_early(error)
+            finally:
+                if self._closed.is_set():
+                    self.close()
+            for frame in frames:
+                yield frame, captured_ns
+            if packet is None:
+                return
+
+    def seek(self, ticks: int) -> bool:
+        """Go to the key frame at or before ``ticks`` of the stream's time base; False where that cannot be done."""
+        with self._using:
+            try:
+                self.container.seek(ticks, stream=self.stream)
+            except av.error.FFmpegError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Close the container, or have the reading thread close it after the packet it is at."""
+        self._closed.set()
+        if self._using.acquire(blocking=False):
+            try:
+                self.container.close()
+            finally:
+                self._using.release()
+
+    def _decode(self, packet: "Packet[VideoStream]") -> list[av.VideoFrame]:
+        try:
+            frames = self.stream.codec_context.decode(packet)
+        except av.error.EOFError:
+            return []
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError) as error:
+            self._stats.corrupt += 1
+            self._failures += 1
+            if self._failures > CORRUPT_LIMIT:
+                raise SourceError(
+                    f"{without_secrets(self._location)}: {self._failures} packets in a row cannot be decoded; "
+                    f"the file is damaged or its codec ({self.stream.codec_context.name}) is not supported"
+                ) from error
+            self._stats.warn("some packets are corrupt and were passed over")
+            return []
+        if frames:
+            self._failures = 0
+            self._stats.decoded += len(frames)
+        if any(frame.is_corrupt for frame in frames):
+            self._stats.warn("some pictures are damaged and were mended by the decoder")
+        return frames
+
+    def _end_early(self, error: av.error.FFmpegError) -> list[av.VideoFrame]:
+        if self.live or not self._stats.decoded:
+            raise explain(error, self._location, timeout_s=self._timeout_s) from error
+        self._stats.warn(f"reading stopped early: {explain(error, self._location, timeout_s=self._timeout_s)}")
+        try:
+            held = self.stream.codec_context.decode(None)
+        except av.error.FFmpegError:
+            held = []
+        self._stats.decoded += len(held)
+        return held
+
+
+def _open_container(location: str, options: SourceOptions) -> InputContainer:
+    kind, scheme = kind_of(location), scheme_of(location)
+    settings = dict(options.format_options)
+    try:
+        if kind is LocationKind.CAMERA:
+            return _open_camera(location, settings)
+        if kind is LocationKind.ADDRESS and scheme != "file":
+            if scheme in ("rtsp", "rtsps"):
+                settings.setdefault("rtsp_flags", "prefer_tcp")
+            if scheme in LIVE_SCHEMES:
+                settings.setdefault("fflags", "nobuffer")
+            patience = (options.open_timeout_s, options.read_timeout_s)
+            return av.open(location, options=settings, timeout=patience, metadata_errors="replace")
+        return av.open(path_of_file_url(location), options=settings, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError) as error:
+        raise explain(error, location, timeout_s=options.open_timeout_s) from error
+
+
+def _open_camera(location: str, settings: dict[str, str]) -> InputContainer:
+    format_name, device = camera_of(location)
+    number = device.removeprefix("video=")
+    if format_name == "dshow" and number.isdigit():
+        cameras = [found for found in enumerate_input_devices("dshow") if "video" in found.media_types]
+        if int(number) >= len(cameras):
+            names = ", ".join(camera.description for camera in cameras) or "none"
+            raise SourceError(f"{location}: no such camera; there are: {names}")
+        device = f"video={cameras[int(number)].description}"
+    if format_name == "avfoundation":
+        settings.setdefault("framerate", "30")  # its own default, 29.97, is refused by Apple's cameras
+    try:
+        return av.open(device, format=format_name, options=settings)
+    except ValueError as error:
+        raise SourceError(f"{location}: this build of PyAV cannot read cameras ({format_name})") from error
+
+
+def _choose_stream(container: InputContainer, location: str) -> VideoStream:
+    shown = without_secrets(location)
+    if container.format.name in _TEXT_FORMATS:
+        raise SourceError(f"{shown}: a text file, not a video")
+    films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not films:
+        found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        cover = " and a cover picture" if container.streams.video else ""
+        raise SourceError(f"{shown}: holds no video, only {'audio' if cover else found}{cover}")
+    best = container.streams.best("video")
+    chosen = best if isinstance(best, VideoStream) and best in films else films[0]
+    if chosen.codec_context is None:
+        raise SourceError(f"{shown}: its video codec is not known to this build of FFmpeg")
+    return chosen
+
+
+def _is_live(location: str, container: InputContainer) -> bool:
+    kind = kind_of(location)
+    if kind is LocationKind.CAMERA or scheme_of(location) in LIVE_SCHEMES:
+        return True
+    return kind is LocationKind.ADDRESS and "hls" in container.format.name and container.duration is None
+
+
+def _set_up_decoder(stream: VideoStream, *, live: bool) -> None:
+    context = stream.codec_context
+    if live:
+        # Frame threads would hold back a frame each; slices only share the work of one.
+        context.thread_type = ThreadType.SLICE
+        context.flags |= Flags.low_delay
+    else:
+        context.thread_type = ThreadType.AUTO
