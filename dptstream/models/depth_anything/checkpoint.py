@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from .config import Config, Variant
@@ -19,8 +20,10 @@ _SCRATCH = _DECODER + r"scratch\."
 _TEMPORAL = r"^head\.motion_modules\.(\d)\.temporal_transformer\."
 _TEMPORAL_BLOCK = _TEMPORAL + r"transformer_blocks\.0\."
 
-# A published key, as a pattern, and our name; None for entries that no result depends on.
-RENAMES: tuple[tuple[str, str | None], ...] = (
+Renames = tuple[tuple[str, str | None], ...]
+
+# A key of the authors' files, as a pattern, and our name; None for entries that no result depends on.
+AUTHORS_RENAMES: Renames = (
     (_ENCODER + r"mask_token$", None),
     (_ENCODER + r"cls_token$", r"image_encoder.class_token"),
     (_ENCODER + r"pos_embed$", r"image_encoder.position_embedding"),
@@ -67,7 +70,39 @@ RENAMES: tuple[tuple[str, str | None], ...] = (
     (_TEMPORAL_BLOCK + r"ff\.net\.2\.", r"fusion.temporal.\1.mlp_contract."),
 )
 
-_COMPILED = tuple((re.compile(pattern), name) for pattern, name in RENAMES)
+_HF_BLOCK = r"^backbone\.encoder\.layer\.(\d+)\."
+_HF_LEVEL = r"^neck\.reassemble_stage\.layers\.(\d)\."
+
+# The same for files of Hugging Face transformers, whose fusion layers count from the coarsest.
+TRANSFORMERS_RENAMES: Renames = (
+    (r"^backbone\.embeddings\.mask_token$", None),
+    (r"^backbone\.embeddings\.cls_token$", r"image_encoder.class_token"),
+    (r"^backbone\.embeddings\.position_embeddings$", r"image_encoder.position_embedding"),
+    (r"^backbone\.embeddings\.patch_embeddings\.projection\.", r"patch_embed.projection."),
+    (_HF_BLOCK + r"norm([12])\.", r"image_encoder.blocks.\1.norm_\2."),
+    (_HF_BLOCK + r"attention\.(?:attention\.query|q_proj)\.", r"image_encoder.blocks.\1.attention.queries."),
+    (_HF_BLOCK + r"attention\.(?:attention\.key|k_proj)\.", r"image_encoder.blocks.\1.attention.keys."),
+    (_HF_BLOCK + r"attention\.(?:attention\.value|v_proj)\.", r"image_encoder.blocks.\1.attention.values."),
+    (_HF_BLOCK + r"attention\.(?:output\.dense|o_proj)\.", r"image_encoder.blocks.\1.attention.projection."),
+    (_HF_BLOCK + r"layer_scale([12])\.lambda1$", r"image_encoder.blocks.\1.scale_\2"),
+    (_HF_BLOCK + r"mlp\.(?:fc1|weights_in)\.", r"image_encoder.blocks.\1.mlp.expand."),
+    (_HF_BLOCK + r"mlp\.(?:fc2|weights_out)\.", r"image_encoder.blocks.\1.mlp.contract."),
+    (r"^backbone\.layernorm\.", r"image_encoder.norm."),
+    (_HF_LEVEL + r"projection\.", r"reassemble.projections.\1."),
+    (_HF_LEVEL + r"resize\.", r"reassemble.resizers.\1."),
+    (r"^neck\.convs\.", r"fusion.adapters."),
+    (r"^neck\.fusion_stage\.layers\.0\.residual_layer1\..*", None),
+    (r"^neck\.fusion_stage\.layers\.0\.", r"fusion.blocks.3."),
+    (r"^neck\.fusion_stage\.layers\.1\.", r"fusion.blocks.2."),
+    (r"^neck\.fusion_stage\.layers\.2\.", r"fusion.blocks.1."),
+    (r"^neck\.fusion_stage\.layers\.3\.", r"fusion.blocks.0."),
+    (r"^(fusion\.blocks\.\d)\.residual_layer1\.convolution", r"\1.level_unit.conv_"),
+    (r"^(fusion\.blocks\.\d)\.residual_layer2\.convolution", r"\1.sum_unit.conv_"),
+    (r"^head\.conv1\.", r"head.conv_1."),
+    (r"^head\.conv([23])\.", r"head.depth.conv_\1."),
+)
+
+_COMPILED = tuple((re.compile(pattern), name) for pattern, name in (*AUTHORS_RENAMES, *TRANSFORMERS_RENAMES))
 
 _SIGNATURE = (
     "patch_embed.projection.weight",
@@ -123,7 +158,12 @@ def config_from_shapes(shapes: Shapes, *, variant: str | None = None) -> Config:
 
 def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give every entry of a published state dict our name and leave out those that no result depends on."""
-    return {name: tensor for key, tensor in state_dict.items() if (name := rename(key)) is not None}
+    named = {name: tensor for key, tensor in state_dict.items() if (name := rename(key)) is not None}
+    for queries in [name for name in named if ".attention.queries." in name]:
+        parts = [queries, queries.replace("queries", "keys"), queries.replace("queries", "values")]
+        if queries.startswith("image_encoder.") and all(part in named for part in parts):
+            named[queries.replace("queries", "qkv")] = torch.cat([named.pop(part) for part in parts])
+    return named
 
 
 def _choose_variant(named: Shapes, variant: str | None) -> Variant:
