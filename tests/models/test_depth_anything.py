@@ -230,3 +230,71 @@ def test_positions_learn(tiny_model: Model) -> None:
     gradient = tiny_model.image_encoder.position_embedding.grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
+
+
+def test_features_lead_to_the_same_depth(tiny_model: Model) -> None:
+    images = torch.randn(2, 3, 42, 56)
+    features = tiny_model.features(images)
+    assert features.patch_grid_hw == (3, 4)
+    assert torch.equal(features.depth_bhw, run(tiny_model, images))
+    assert [tuple(tokens.shape) for tokens in features.tokens_bnc] == [(2, 13, 64)] * 4
+    assert [tuple(level.shape) for level in features.levels_bchw] == [
+        (2, 16, 12, 16),
+        (2, 16, 6, 8),
+        (2, 32, 3, 4),
+        (2, 32, 2, 2),
+    ]
+    assert [tuple(fused.shape[2:]) for fused in features.fused_bchw] == [(24, 32), (12, 16), (6, 8), (3, 4)]
+    assert features.attention_bhnn is None
+
+
+def test_features_hold_the_attention_of_a_chosen_block() -> None:
+    torch.manual_seed(0)
+    model = Model(Config("v2", 128, 4, (8, 8, 8, 8), 8, position_grid=2)).eval()
+    seen = []
+    attention = model.image_encoder.blocks[2].attention
+    attention.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+    features = model.features(torch.randn(1, 3, 28, 42), attention_block=2)
+    weights = features.attention_bhnn
+    assert weights is not None
+    assert weights.shape == (1, 2, 7, 7)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(1, 2, 7))
+    tokens, output = seen[-1]
+    mixed = (weights @ attention.split(tokens)[2]).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(attention.projection(mixed), output)
+
+
+@pytest.mark.parametrize("block", [-1, 4])
+def test_attention_of_a_block_that_is_not_there_is_refused(tiny_model: Model, block: int) -> None:
+    with pytest.raises(ValueError, match=f"block is {block}; this encoder has blocks 0 to 3"):
+        tiny_model.features(torch.zeros(1, 3, 14, 14), attention_block=block)
+
+
+def test_a_level_can_be_scaled_and_hidden(tiny_model: Model) -> None:
+    images = torch.randn(1, 3, 42, 42)
+    whole = tiny_model.features(images)
+    hidden = tiny_model.features(images, level_scales=(0, 1, 2, 1))
+    assert not hidden.levels_bchw[0].any()
+    assert torch.equal(hidden.levels_bchw[2], 2 * whole.levels_bchw[2])
+    assert torch.equal(hidden.fused_bchw[3], whole.fused_bchw[3])  # nothing coarser than what was changed
+    assert not torch.equal(hidden.depth_bhw, whole.depth_bhw)
+
+
+HALF_PRECISION_ERROR = {torch.bfloat16: 0.03, torch.float16: 0.005}
+"""Mean difference to float32, in units of the output's standard deviation."""
+
+
+@pytest.mark.parametrize("dtype", HALF_PRECISION_ERROR)
+@pytest.mark.parametrize("name", [*RELEASES, "vda_vits"])
+def test_half_precision_is_finite_and_near(name: str, dtype: torch.dtype) -> None:
+    golden = load(name)
+    model = Model(config_from_shapes(golden.shapes, variant=RELEASES.get(name))).eval()
+    model.load_state_dict(convert(seeded_state_dict(name)))
+    images = normalised_batch(golden, seeded_image(70, 98, 1))
+    expected = run(model, images)
+    output = run(model.to(dtype), images.to(dtype))
+    assert output.dtype == torch.float32
+    assert torch.isfinite(output).all()
+    assert (output - expected).abs().mean() < HALF_PRECISION_ERROR[dtype] * expected.std()
+    levels = len(torch.unique(output))
+    assert levels > 0.9 * output.numel() * (output > 0).float().mean()  # the last convolution leaves no steps

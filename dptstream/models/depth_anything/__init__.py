@@ -3,13 +3,14 @@
 from .checkpoint import config_from_shapes, convert, matches
 from .config import VARIANTS, Config, DepthKind, ResizeMethod, Variant
 from .head import fill_sky
-from .model import Model
+from .model import Features, Model
 from .video import OfflineVideo, StreamState
 
 __all__ = [
     "VARIANTS",
     "Config",
     "DepthKind",
+    "Features",
     "Model",
     "OfflineVideo",
     "ResizeMethod",

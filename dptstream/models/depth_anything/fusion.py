@@ -61,11 +61,14 @@ class Fusion(nn.Module):
 
     def forward(self, levels_bchw: Sequence[Tensor]) -> Tensor:
         """Return (B, F, 8 * gh, 8 * gw): twice the size of the finest level."""
+        return self.steps(levels_bchw)[-1]
+
+    def steps(self, levels_bchw: Sequence[Tensor]) -> list[Tensor]:
+        """Return the result of every step, coarsest first."""
         adapted_bchw = self.adapt(levels_bchw)
-        fused_bchw = None
-        for index in (3, 2, 1, 0):
-            fused_bchw = self.fuse(index, fused_bchw, adapted_bchw)
-        assert fused_bchw is not None
+        fused_bchw = [self.fuse(3, None, adapted_bchw)]
+        for index in (2, 1, 0):
+            fused_bchw.append(self.fuse(index, fused_bchw[-1], adapted_bchw))
         return fused_bchw
 
     def adapt(self, levels_bchw: Sequence[Tensor]) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,6 +55,12 @@ class Attention(nn.Module):
         mixed_bhnc = F.scaled_dot_product_attention(*self.split(tokens_bnc))
         projected_bnc: Tensor = self.projection(mixed_bhnc.transpose(1, 2).flatten(2))
         return projected_bnc
+
+    def weights(self, tokens_bnc: Tensor) -> Tensor:
+        """Return the softmax of the scores (B, heads, N, N), which ``forward`` never writes down."""
+        queries, keys, _ = self.split(tokens_bnc)
+        scores_bhnn: Tensor = queries @ keys.transpose(2, 3) * queries.shape[-1] ** -0.5
+        return scores_bhnn.softmax(dim=-1)
 
 
 class Mlp(nn.Module):
@@ -124,13 +131,36 @@ class ImageEncoder(nn.Module):
 
     def forward(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int]) -> list[Tensor]:
         """Return the normalised patch tokens (B, N, C) after each tapped block, first tap first."""
+        return self.normalised_patches(self.tapped(tokens_bnc, patch_grid_hw))
+
+    def normalised_patches(self, tapped_bnc: Sequence[Tensor]) -> list[Tensor]:
+        """Normalise tapped tokens (B, 1 + N, C) and drop the class token, which the head ignores."""
+        return [self.norm(tokens_bnc)[:, 1:] for tokens_bnc in tapped_bnc]
+
+    def tapped(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int]) -> list[Tensor]:
+        """Return all tokens (B, 1 + N, C) after each tapped block, as they are, class token first."""
         tokens_bnc = self.embed(tokens_bnc, patch_grid_hw)
-        tapped = []
+        tapped_bnc = []
         for index, block in enumerate(self.blocks):
             tokens_bnc = block(tokens_bnc)
             if index in self.taps:
-                tapped.append(self.norm(tokens_bnc)[:, 1:])  # without the class token, which the head ignores
-        return tapped
+                tapped_bnc.append(tokens_bnc)
+        return tapped_bnc
+
+    def attention_map(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int], block: int) -> Tensor:
+        """Return how much every token looks at every other in a block: (B, heads, 1 + N, 1 + N), rows sum to one.
+
+        Raises:
+            ValueError: there is no such block.
+        """
+        if not 0 <= block < len(self.blocks):
+            raise ValueError(f"block is {block}; this encoder has blocks 0 to {len(self.blocks) - 1}")
+        tokens_bnc = self.embed(tokens_bnc, patch_grid_hw)
+        for before in self.blocks[:block]:
+            tokens_bnc = before(tokens_bnc)
+        chosen = self.blocks[block]
+        assert isinstance(chosen, Block)
+        return chosen.attention.weights(chosen.norm_1(tokens_bnc))
 
     def embed(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int]) -> Tensor:
         """Put the class token in front and add positions: (B, N, C) -> (B, 1 + N, C)."""

@@ -142,19 +142,20 @@ class TemporalFusion(Fusion):
         places = (third, fourth, config.fusion_channels, config.fusion_channels)
         self.temporal = nn.ModuleList(TemporalModule(channels) for channels in places)
 
-    def forward(self, levels_nchw: Sequence[Tensor]) -> Tensor:
-        """Fuse pictures that have nothing to do with each other: clips of one frame."""
-        fused_nchw, adapted_nchw = self.begin(levels_nchw, frame_count=1)
-        return self.finish(fused_nchw, adapted_nchw)
+    def steps(self, levels_bchw: Sequence[Tensor]) -> list[Tensor]:
+        """Fuse pictures that have nothing to do with each other, clips of one frame; return every step, coarsest first."""
+        coarsest_bchw, coarse_bchw, adapted_bchw = self.begin(levels_bchw, frame_count=1)
+        fine_bchw = self.fuse(1, coarse_bchw, adapted_bchw)
+        return [coarsest_bchw, coarse_bchw, fine_bchw, self.fuse(0, fine_bchw, adapted_bchw)]
 
-    def begin(self, levels_nchw: Sequence[Tensor], *, frame_count: int) -> tuple[Tensor, list[Tensor]]:
-        """Do the two coarsest steps, where frames are mixed; return the features and the two finest levels, adapted."""
+    def begin(self, levels_nchw: Sequence[Tensor], *, frame_count: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Do the two coarsest steps, where frames are mixed; return both, and the two finest levels, adapted."""
         finest, fine, coarse, coarsest = levels_nchw
         coarse, coarsest = self.temporal[0](coarse, frame_count), self.temporal[1](coarsest, frame_count)
         adapted_nchw = self.adapt((finest, fine, coarse, coarsest))
-        fused_nchw = self.temporal[2](self.fuse(3, None, adapted_nchw), frame_count)
-        fused_nchw = self.temporal[3](self.fuse(2, fused_nchw, adapted_nchw), frame_count)
-        return fused_nchw, adapted_nchw[:2]
+        first_nchw: Tensor = self.temporal[2](self.fuse(3, None, adapted_nchw), frame_count)
+        second_nchw: Tensor = self.temporal[3](self.fuse(2, first_nchw, adapted_nchw), frame_count)
+        return first_nchw, second_nchw, adapted_nchw[:2]
 
     def finish(self, fused_nchw: Tensor, adapted_nchw: Sequence[Tensor]) -> Tensor:
         """Do the two finest steps, in which every frame is by itself."""
