@@ -182,12 +182,24 @@ def _check_entries(
         )
 
 
+_RANDOM_FILLS = {
+    Tensor.uniform_,
+    Tensor.normal_,
+    nn.init.uniform_,
+    nn.init.normal_,
+    nn.init.trunc_normal_,
+    nn.init.kaiming_uniform_,
+    nn.init.xavier_uniform_,
+}
+
+
 class _WithoutRandomWeights(TorchFunctionMode):
     """Skip the random numbers that torch fills new layers with: seconds for a large network, all overwritten."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in (Tensor.uniform_, Tensor.normal_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in _RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)

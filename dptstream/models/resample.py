@@ -31,7 +31,7 @@ def resize_cubic(rgb_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
             for rgb_hwc in rgb_bhwc
         ]
         return torch.from_numpy(np.stack(pictures)) if len(pictures) > 1 else torch.from_numpy(pictures[0])[None]
-    return _cubic_axis(_cubic_axis(rgb_bhwc, 1, size_hw[0]), 2, size_hw[1])
+    return cubic_by_taps(rgb_bhwc, size_hw)
 
 
 def resize_uint8(rgb_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
@@ -52,11 +52,18 @@ def resize_uint8(rgb_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
         method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
         pictures = [cv2.resize(rgb.numpy(), (size_hw[1], size_hw[0]), interpolation=method) for rgb in rgb_bhwc]
         return torch.from_numpy(np.stack(pictures))
-    if shrinking:
-        resized = _area_axis(_area_axis(rgb_bhwc.float(), 1, size_hw[0]), 2, size_hw[1])
-    else:
-        resized = _cubic_axis(_cubic_axis(rgb_bhwc, 1, size_hw[0]), 2, size_hw[1])
+    resized = area_by_weights(rgb_bhwc, size_hw) if shrinking else cubic_by_taps(rgb_bhwc, size_hw)
     return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def cubic_by_taps(images_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Resize with the cubic kernel by tensor operations that every device has: (B, H, W, C) -> (B, h, w, C) float32."""
+    return _cubic_axis(_cubic_axis(images_bhwc, 1, size_hw[0]), 2, size_hw[1])
+
+
+def area_by_weights(images_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Shrink by averaging the covered area, on every device: (B, H, W, C) -> (B, h, w, C) float32."""
+    return _area_axis(_area_axis(images_bhwc.float(), 1, size_hw[0]), 2, size_hw[1])
 
 
 def cubic_taps(length: int, new_length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
