@@ -1,6 +1,7 @@
 """``dptstream convert``: any video into a depth sequence that 3-D tools open."""
 
 import json
+import math
 import signal
 import sys
 import threading
@@ -174,11 +175,11 @@ def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:
     """Return a folder for each input: ``output`` itself for one, else folders inside named after the inputs."""
     if len(inputs) == 1:
         return [output]
-    from ..sources import location_name
+    from ..sources.locations import short_name
 
     folders: list[Path] = []
     for location in inputs:
-        name = location_name(location)
+        name = short_name(location)
         same = sum(folder.name == name or folder.name.startswith(f"{name}_") for folder in folders)
         folders.append(output / (f"{name}_{same + 1}" if same else name))
     return folders
@@ -250,52 +251,57 @@ class Screen:
 
     def result(self, source: "Source", sink: "DepthFolder", report: "RunReport", model: "DepthModel") -> int:
         """Sum up one input; return its exit code."""
-        damaged = source.stats.corrupt > 0
+        from ..sinks import read_manifest
+
         stopped = report.stopped and not source.info.live
-        code = EXIT_STOPPED if stopped else EXIT_DAMAGED if damaged else 0
-        summary = sink.summary()
+        code = EXIT_STOPPED if stopped else EXIT_DAMAGED if source.stats.damaged else 0
+        folder = sink.options.directory
+        manifest: dict[str, Any] = read_manifest(folder)
+        warnings = list(dict.fromkeys([*report.warnings, *manifest["warnings"]]))
         if self._json_lines:
-            record = {
+            progress = report.progress
+            line = {
                 "input": source.info.location,
-                "output": str(sink.directory),
-                "complete": summary.complete,
-                "frames": summary.frames,
-                "frames_this_run": report.progress.frames,
-                "seconds": round(report.progress.elapsed_seconds, 3),
-                "fps": round(report.progress.frames_per_second, 3),
-                "limiting_stage": report.progress.limiting_stage,
-                "busy_ms": {stage: round(ms, 3) for stage, ms in report.progress.busy_ms.items()},
-                "shots": summary.shots,
+                "output": str(folder),
+                "complete": manifest["complete"],
+                "frames": manifest["counts"]["frames"],
+                "frames_this_run": progress.frames,
+                "seconds": round(progress.elapsed_seconds, 3),
+                "fps": round(progress.frames_per_second, 3),
+                "limiting_stage": progress.limiting_stage,
+                "busy_ms": {stage: round(ms, 3) for stage, ms in progress.busy_ms.items()},
+                "shots": manifest["counts"]["scene_cuts"] + 1,
                 "corrupt": source.stats.corrupt,
-                "warnings": report.warnings,
+                "warnings": warnings,
                 "model": model.info.name,
                 "model_license": model.info.license,
                 "exit_code": code,
             }
-            print(json.dumps(record), flush=True)
-        for line in report.warnings:
-            self._warn(line)
-        self._result_lines(source, sink, report)
+            print(json.dumps(line), flush=True)
+        self._sum_up(report, manifest, folder)
+        for line_of_text in warnings:
+            self._warn(line_of_text)
         if stopped:
             self._warn("stopped; go on with the same command and --resume")
         return code
 
-    def _result_lines(self, source: "Source", sink: "DepthFolder", report: "RunReport") -> None:
-        summary, progress = sink.summary(), report.progress
-        camera = summary.intrinsics
+    def _sum_up(self, report: "RunReport", manifest: dict[str, Any], folder: Path) -> None:
+        camera, progress = manifest["intrinsics"], report.progress
         origin = {
-            "default": "nobody said, so assumed; give --fov-x-deg, --focal-px or --focal-mm",
+            "default": "assumed, since nobody said; give --fov-x-deg, --focal-px or --focal-mm",
             "file": "from the file's tags",
             "model": "estimated by the model",
             "user": "as given",
-        }[camera.origin]
-        self._say(f"camera   {camera.fov_x_rad * 57.29578:.1f}° across, {camera.fx:.0f} px ({origin})")
-        shots = f"{summary.shots} shot" + ("s" if summary.shots != 1 else "")
+        }[camera["origin"]]
+        fov_x_deg = math.degrees(2 * math.atan(camera["width"] / 2 / camera["fx"]))
+        self._say(f"camera   {fov_x_deg:.1f}° across, focal length {camera['fx']:.0f} px ({origin})")
+        shots = manifest["counts"]["scene_cuts"] + 1
         self._say(
             f"done     {progress.frames} frames in {progress.elapsed_seconds:.1f} s, "
-            f"{progress.frames_per_second:.1f} frames/s, limited by {progress.limiting_stage}; {shots}"
+            f"{progress.frames_per_second:.1f} frames/s, limited by {progress.limiting_stage}; "
+            f"{shots} shot{'s' if shots != 1 else ''}"
         )
-        self._say(f"written  {sink.directory}: {', '.join(summary.files)}")
+        self._say(f"written  {folder}: {written_files(manifest)}")
 
     def failure(self, location: str, error: Exception) -> int:
         """Report one input that could not be converted."""
@@ -313,6 +319,17 @@ class Screen:
         from rich.markup import escape
 
         self._console.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
+
+
+def written_files(manifest: dict[str, Any]) -> str:
+    """Return the names of what lies in a folder, a sequence as its first and last file."""
+    frames = manifest["frames"]
+    names = []
+    if frames:
+        for name in frames[0]["files"]:
+            first, last = frames[0]["files"][name], frames[-1]["files"][name]
+            names.append(first if first == last else f"{first} to {last}")
+    return ", ".join([*names, *(video["file"] for video in manifest["videos"].values()), "manifest.json"])
 
 
 def progress_words(progress: "Progress") -> str:

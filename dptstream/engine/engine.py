@@ -150,13 +150,18 @@ class Engine:
             for sink in self._sinks:
                 sink.open(feed)
                 opened.append(sink)
-            run.first_sequence = min((sink.next_sequence for sink in opened), default=0)
-            execute = run.pipelined if self._config.pipelined else run.sequential
-            execute(on_progress or (lambda _: None), feed.frame_count)
-            if run.decoded == 0:
-                raise SourceError(f"{feed.location} holds no frame in the range asked for")
+            needed = [sink.next_sequence for sink in opened if sink.next_sequence is not None]
+            if needed or not opened:
+                run.first_sequence = min(needed, default=0)
+                execute = run.pipelined if self._config.pipelined else run.sequential
+                execute(on_progress or (lambda _: None), feed.frame_count)
+                if run.decoded == 0:
+                    raise SourceError(f"{feed.location} holds no frame in the range asked for")
             finished = True
         finally:
+            for sink in opened:
+                for line in self._source.stats.warnings:
+                    sink.warn(line)
             _close_all(opened, complete=finished and (self._source.info.live or not self._stopping.is_set()))
             self._backend.close()
         progress = run.metrics.progress(feed.frame_count)

@@ -42,14 +42,17 @@ class Sink(Protocol):
     """Takes depth frames in order. The engine calls it from one thread."""
 
     @property
-    def next_sequence(self) -> int:
-        """First frame this sink still needs once it is open; 0 but for a run that is resumed."""
+    def next_sequence(self) -> int | None:
+        """First frame this sink still needs once it is open: 0 but for a run that is resumed; None when it needs none."""
 
     def open(self, feed: FeedInfo) -> None:
         """Prepare for frames of ``feed``; raises SinkError when nothing could be written."""
 
     def write(self, frame: DepthFrame) -> None:
         """Take one frame. The sink may keep the frame and its arrays: nobody rewrites them."""
+
+    def warn(self, line: str) -> None:
+        """Take one line that the user of the output should know; called before ``close``."""
 
     def close(self, *, complete: bool) -> None:
         """Finish. ``complete`` is False when the run failed or was cancelled; may be called twice."""

@@ -14,7 +14,7 @@ from .files import sink_error, write_file
 from .frame_writer import FrameWriter
 from .journal import Entry, FrameRecord, Journal
 from .layout import Layout
-from .manifest import identity, read_manifest, write_manifest
+from .manifest import identity, write_manifest
 from .mapping import fixed_range
 from .opening import Verdict, prepare
 from .options import FolderOptions
@@ -52,12 +52,12 @@ class DepthFolder:
         self._failed = False
 
     @property
-    def next_sequence(self) -> int:
-        """First frame whose depth is needed once the folder is open.
+    def next_sequence(self) -> int | None:
+        """First frame whose depth is needed once the folder is open; None where the run is finished already.
 
         With saved states it may lie before frames that are finished; those are taken and ignored.
         """
-        return self._next_sequence
+        return None if self.finished else self._next_sequence
 
     def open(self, feed: FeedInfo) -> None:
         """Claim the folder, or take up what an earlier run left there.
@@ -71,8 +71,6 @@ class DepthFolder:
         verdict = prepare(self.options, layout, run)
         if verdict == "finished":
             self.finished = True
-            manifest = read_manifest(layout.manifest)
-            self._next_sequence = _length(manifest["frames"])
             return
         self._executor = ThreadPoolExecutor(self.options.workers, thread_name_prefix="dptstream-write")
         self._run = _Run(feed, self.options, layout, run, self._executor)
@@ -237,7 +235,3 @@ class _Run:
         }
         frames = frame_records(self._journal)
         write_manifest(self._layout, head, mapping_records(self._journal), frames, self._feed.time_base)
-
-
-def _length(rows: object) -> int:
-    return len(rows) if isinstance(rows, list) else 0

@@ -10,6 +10,7 @@ class MemorySink:
     Attributes:
         feed: What ``open`` was given, or None before.
         frames: Every frame so far, in order.
+        warnings: What ``warn`` was given.
         complete: What ``close`` was told, or None before.
     """
 
@@ -17,6 +18,7 @@ class MemorySink:
         self.feed: FeedInfo | None = None
         self.frames: list[DepthFrame] = []
         self.complete: bool | None = None
+        self.warnings: list[str] = []
 
     @property
     def next_sequence(self) -> int:
@@ -30,6 +32,10 @@ class MemorySink:
     def write(self, frame: DepthFrame) -> None:
         """Keep ``frame``."""
         self.frames.append(frame)
+
+    def warn(self, line: str) -> None:
+        """Keep ``line``."""
+        self.warnings.append(line)
 
     def close(self, *, complete: bool) -> None:
         """Keep how the run ended."""

@@ -46,6 +46,8 @@ class SourceStats:
     """Frames decoded, skipped ones included."""
     corrupt: int = 0
     """Packets or pictures that could not be decoded and were passed over."""
+    damaged: bool = False
+    """Whether anything was missing: passed over, mended by the decoder, or cut off before the announced end."""
     warnings: list[str] = field(default_factory=list)
     """One line for each kind of trouble met on the way, in order, without repeats."""
 

@@ -108,6 +108,7 @@ class PictureSource:
             frame = decode_picture(path.read_bytes())
         except (av.error.FFmpegError, OSError) as error:
             self._stats.corrupt += 1
+            self._stats.damaged = True
             self._failures += 1
             nothing_else = self._stats.decoded == 0 and self._stats.corrupt == len(self._files)
             if nothing_else or self._failures > UNREADABLE_LIMIT:

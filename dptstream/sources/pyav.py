@@ -196,6 +196,7 @@ class PyAvSource:
         announced = self._announced
         slack = max(Fraction(1, 2), 3 / (self._info.average_rate or _FALLBACK_RATE))
         if announced is not None and not self._reader.live and last_seconds + slack < announced:
+            self._stats.damaged = True
             self._stats.warn(
                 f"the video ends at {float(last_seconds):.2f} s although it announces {float(announced):.2f} s; "
                 "the file may be cut off"

@@ -107,18 +107,21 @@ class StreamReader:
                     f"{without_secrets(self._location)}: {self._failures} packets in a row cannot be decoded; "
                     f"the file is damaged or its codec ({self.stream.codec_context.name}) is not supported"
                 ) from error
+            self._stats.damaged = True
             self._stats.warn("some packets are corrupt and were passed over")
             return []
         if frames:
             self._failures = 0
             self._stats.decoded += len(frames)
         if any(frame.is_corrupt for frame in frames):
+            self._stats.damaged = True
             self._stats.warn("some pictures are damaged and were mended by the decoder")
         return frames
 
     def _end_early(self, error: av.error.FFmpegError) -> list[av.VideoFrame]:
         if self.live or not self._stats.decoded:
-            raise explain(error, self._location, timeout_s=self._timeout_s) from error
+            # Without its cause: FFmpeg's own error repeats the address with the password in it.
+            raise explain(error, self._location, timeout_s=self._timeout_s) from None
         self._stats.warn(f"reading stopped early: {explain(error, self._location, timeout_s=self._timeout_s)}")
         try:
             held = self.stream.codec_context.decode(None)
@@ -143,7 +146,7 @@ def _open_container(location: str, options: SourceOptions) -> InputContainer:
             return av.open(location, options=settings, timeout=patience, metadata_errors="replace")
         return av.open(path_of_file_url(location), options=settings, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
-        raise explain(error, location, timeout_s=options.open_timeout_s) from error
+        raise explain(error, location, timeout_s=options.open_timeout_s) from None
 
 
 def _open_camera(location: str, settings: dict[str, str]) -> InputContainer:
