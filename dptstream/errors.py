@@ -10,6 +10,8 @@
     │   └── LicenseError       weights need their licence accepted first
     ├── DeviceError            the device asked for is absent or out of memory
     ├── EngineError            a stage of the engine failed; carries stage and frame
+    ├── WireError              a message, key or connection of a depth feed is not as it must be
+    │   └── WireVersionError   the other side speaks another version of the wire
     └── MissingExtraError      an optional part is not installed; says how to install it
 
 A caller's slip (a wrong argument) is a ``ValueError`` or ``TypeError`` as everywhere in Python.
@@ -42,6 +44,14 @@ class LicenseError(CheckpointError):
 
 class DeviceError(DptStreamError):
     """The device asked for is absent, or it ran out of memory."""
+
+
+class WireError(DptStreamError):
+    """A message, key or connection of a depth feed is not as it must be."""
+
+
+class WireVersionError(WireError):
+    """The other side speaks a version of the wire that this one does not know."""
 
 
 class MissingExtraError(DptStreamError):
