@@ -96,7 +96,7 @@ class Remove:
         store = Store.from_environment()
         for entry in _named(self.names):
             freed = store.remove(entry)
-            print(f"{entry.name}: {freed / 1e6:.0f} MB freed" if freed else f"{entry.name}: was not here")
+            print(f"{entry.name}: {_in_words(freed)} freed" if freed else f"{entry.name}: was not here")
         return 0
 
 
@@ -186,6 +186,10 @@ def _named(names: tuple[str, ...]) -> "list[Entry]":
     if not names:
         raise ValueError("name at least one model; `dptstream models list` shows them")
     return [find(name) for name in names]
+
+
+def _in_words(byte_count: int) -> str:
+    return f"{byte_count / 1e6:.0f} MB" if byte_count >= 1e6 else f"{byte_count / 1e3:.0f} kB"
 
 
 def _print_table(rows: "list[tuple[Entry, bool]]", default: str) -> None:
