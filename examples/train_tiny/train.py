@@ -1,0 +1,272 @@
+"""Train a dpt_tiny network on a pool of rendered scenes; may be stopped at any time and goes on."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dptstream.models import dpt_tiny
+
+from .augment import Batch, crop, photograph
+from .losses import LossWeights, total_loss
+from .pool import batch_names, read_batch
+
+LOGGER = logging.getLogger("train_tiny.train")
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run of training; a run goes on from its folder's state if there is one."""
+
+    pool: Path
+    """Folder of rendered batches."""
+    run: Path
+    """Folder for the state, the log and exports."""
+    height: int = 128
+    """Of the pictures trained on; a multiple of 16."""
+    width: int = 192
+    """Of the pictures trained on; a multiple of 16."""
+    batch: int = 32
+    """Pictures a step; a multiple of 8."""
+    zoom_least: float = 0.55
+    """Least share of a rendered picture's width that a crop covers."""
+    zoom_most: float = 1.0
+    """Greatest share."""
+    steps: int = 100_000
+    """The learning rate reaches zero here ..."""
+    minutes: float = 1e9
+    """... or after this many minutes of training, whichever comes first."""
+    rate: float = 1.5e-3
+    """Peak learning rate."""
+    warmup: int = 300
+    """Steps over which the rate rises."""
+    decay: float = 0.05
+    """Weight decay."""
+    average: float = 0.999
+    """Weight of the past in the running average of the weights."""
+    gradient: float = 0.5
+    """Weight of gradient matching; raise it late for crisp edges."""
+    paired: float = 0.25
+    """Share of steps on pairs of views, with the temporal term."""
+    fresh: float = 0.5
+    """Share of pictures drawn from the newest third of the pool."""
+    save_every: int = 200
+    """Steps between states."""
+    start: Path | None = None
+    """State file to take the averaged weights from when the run is new."""
+    seed: int = 1
+    """Decides samples and augmentation."""
+    device: str = "cpu"
+    """Where to train."""
+
+
+class Trainer:
+    """The network, its average, the optimiser and where they stand."""
+
+    def __init__(self, options: Options) -> None:
+        torch.manual_seed(options.seed)
+        self.options = options
+        self.device = torch.device(options.device)
+        self.network = dpt_tiny.Model(dpt_tiny.Config.tiny()).to(self.device, memory_format=torch.channels_last)
+        self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(_groups(self.network, options.decay), lr=options.rate)
+        self.step = 0
+        self.seconds = 0.0
+        if self.state_path.exists():
+            self._load(self.state_path)
+        elif options.start is not None:
+            self._warm_start(options.start)
+
+    @property
+    def state_path(self) -> Path:
+        """Return where the state is kept."""
+        return self.options.run / "state.pt"
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the run that is done, by steps or by time."""
+        return max(self.step / self.options.steps, self.seconds / (60.0 * self.options.minutes))
+
+    def rate(self) -> float:
+        """Return the learning rate of the coming step."""
+        rise = min(1.0, (self.step + 1) / self.options.warmup)
+        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, self.progress)))
+        return self.options.rate * rise * max(fall, 0.01)
+
+    def train_step(self) -> dict[str, float]:
+        """Draw a batch, learn from it, and return the parts of the loss."""
+        began = time.monotonic()
+        batch = draw(self.options, self.step)
+        rate = self.rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        rgb = normalise(batch.rgb.to(self.device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            prediction = self.network(rgb)
+        weights = LossWeights(gradient=self.options.gradient)
+        flow = None if batch.flow is None else batch.flow.to(self.device)
+        loss, parts = total_loss(prediction.float(), batch.inverse.to(self.device), flow, weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self._update_average()
+        self.step += 1
+        self.seconds += time.monotonic() - began
+        return {"loss": float(loss.detach()), **parts}
+
+    def save(self) -> None:
+        """Write the state so that a crash leaves the old one or the new one."""
+        self.options.run.mkdir(parents=True, exist_ok=True)
+        unfinished = self.state_path.with_suffix(".part")
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, unfinished)
+        os.replace(unfinished, self.state_path)
+
+    def _load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+    def _warm_start(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["average"])
+        self.average = {key: value.clone() for key, value in state["average"].items()}
+
+    def _update_average(self) -> None:
+        past = min(self.options.average, (self.step + 1) / (self.step + 10))
+        for key, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.average[key].lerp_(value, 1.0 - past)
+            else:
+                self.average[key].copy_(value)
+
+
+def draw(options: Options, step: int) -> Batch:
+    """Return the augmented batch of one step; the pool, the options and the step decide it."""
+    rng = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+    paired = float(torch.rand((), generator=rng)) < options.paired
+    names = batch_names_cached(options.pool, step)
+    rgb, inverse, flow = [], [], []
+    for name in _choose(names, options, rng):
+        stored = read_batch(options.pool, name)
+        scenes = stored.flow.shape[0]
+        if paired:
+            first = torch.randperm(scenes, generator=rng)[:2].tolist()
+            views = [2 * number + which for number in first for which in range(2)]
+            flow.append(np.stack([stored.flow[number] for number in first]))
+        else:
+            scene_order = torch.randperm(scenes, generator=rng)[:4]
+            views = (2 * scene_order + torch.randint(0, 2, (len(scene_order),), generator=rng)).tolist()
+        rgb.append(np.stack([stored.rgb[view] for view in views]))
+        inverse.append(np.stack([stored.inverse[view] for view in views]))
+    batch = Batch(
+        torch.from_numpy(np.concatenate(rgb)).permute(0, 3, 1, 2).float() / 255.0,
+        torch.from_numpy(np.concatenate(inverse)).float(),
+        torch.from_numpy(np.concatenate(flow)).float() if paired else None,
+    )
+    zoom = (options.zoom_least, options.zoom_most)
+    return photograph(crop(batch, (options.height, options.width), zoom, rng), rng)
+
+
+def normalise(rgb: Tensor) -> Tensor:
+    """Return pictures (B, 3, H, W) in 0..1 with the checkpoint's mean and deviation taken out."""
+    mean = torch.tensor(MEAN, device=rgb.device)[:, None, None]
+    std = torch.tensor(STD, device=rgb.device)[:, None, None]
+    return (rgb - mean) / std
+
+
+_LISTED: dict[Path, tuple[int, list[str]]] = {}
+
+
+def batch_names_cached(pool: Path, step: int) -> list[str]:
+    """Return the pool's batches, looked up anew every fifty steps."""
+    period = step // 50
+    if pool not in _LISTED or _LISTED[pool][0] != period:
+        _LISTED[pool] = (period, batch_names(pool))
+    return _LISTED[pool][1]
+
+
+def _choose(names: list[str], options: Options, rng: torch.Generator) -> Iterator[str]:
+    """Yield batches for one step, four pictures from each, the newer ones more often."""
+    newest = max(1, len(names) // 3)
+    for _ in range(options.batch // 4):
+        if float(torch.rand((), generator=rng)) < options.fresh:
+            yield names[len(names) - 1 - int(torch.randint(0, newest, (), generator=rng))]
+        else:
+            yield names[int(torch.randint(0, len(names), (), generator=rng))]
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
+    weights = [value for value in network.parameters() if value.ndim > 1]
+    others = [value for value in network.parameters() if value.ndim <= 1]
+    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def run(options: Options) -> Trainer:
+    """Train until the run is done; log every fifty steps to the folder's log.jsonl."""
+    trainer = Trainer(options)
+    options.run.mkdir(parents=True, exist_ok=True)
+    sums: dict[str, float] = {}
+    count, since = 0, time.monotonic()
+    while trainer.progress < 1.0:
+        parts = trainer.train_step()
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + value
+        count += 1
+        if trainer.step % 50 == 0:
+            means = {name: round(value / count, 4) for name, value in sums.items()}
+            rate = count * options.batch / (time.monotonic() - since)
+            line = {
+                "step": trainer.step,
+                "progress": round(trainer.progress, 4),
+                **means,
+                "pictures_per_s": round(rate, 1),
+            }
+            with (options.run / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            LOGGER.info("%s", line)
+            sums, count, since = {}, 0, time.monotonic()
+        if trainer.step % options.save_every == 0:
+            trainer.save()
+    trainer.save()
+    return trainer
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    """Return the options of the command line: one flag for each field."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for option in dataclasses.fields(Options):
+        flag = "--" + option.name.replace("_", "-")
+        if option.name in ("pool", "run"):
+            parser.add_argument(flag, type=Path, required=True)
+        elif option.name == "start":
+            parser.add_argument(flag, type=Path)
+        else:
+            parser.add_argument(flag, type=type(option.default), default=option.default)
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(parse())
