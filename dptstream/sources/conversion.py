@@ -3,14 +3,16 @@
 from typing import cast
 
 import av
+import cv2
 import numpy as np
-from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
 from .base import SourceStats
 from .orientation import Orientation
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_PQ_WHITE_NITS = 203
 
 
 class RgbConverter:
@@ -24,25 +26,15 @@ class RgbConverter:
     def convert(self, frame: av.VideoFrame, orientation: Orientation) -> NDArray[np.uint8]:
         """Return the upright picture, (H, W, 3): a strided view of FFmpeg's memory where no turn is needed."""
         self._note_losses(frame)
-        return orientation.apply(_rows_of(self._to_rgb(frame), 3))
-
-    def _to_rgb(self, frame: av.VideoFrame) -> av.VideoFrame:
         # Untagged video is taken for BT.709 from 720p on and for BT.601 below, as players do; swscale alone
         # would say BT.601 for every size.
         is_untagged_hd = frame.colorspace == _UNSPECIFIED and (frame.width >= 1280 or frame.height > 576)
         matrix = Colorspace.ITU709 if is_untagged_hd and not frame.format.is_rgb else None
+        image = _rows_of(self._reformatter.reformat(frame, format="rgb24", src_colorspace=matrix), 3)
         if frame.color_trc == ColorTrc.SMPTE2084:
-            try:
-                return self._reformatter.reformat(
-                    frame,
-                    format="rgb24",
-                    src_colorspace=matrix,
-                    dst_color_trc=ColorTrc.IEC61966_2_1,
-                    dst_color_primaries=ColorPrimaries.BT709,
-                )
-            except av.error.FFmpegError:
-                self._stats.warn("HDR (PQ) colours are read without tone mapping: the pictures look flat")
-        return self._reformatter.reformat(frame, format="rgb24", src_colorspace=matrix)
+            # swscale can convert PQ, but takes seconds to prepare for it. HLG is made to be shown as it is.
+            image = np.asarray(cv2.LUT(image, _SCREEN_FROM_PQ), np.uint8)
+        return orientation.apply(image)
 
     def _note_losses(self, frame: av.VideoFrame) -> None:
         if frame.interlaced_frame:
@@ -71,3 +63,21 @@ def _rows_of(frame: av.VideoFrame, channels: int) -> NDArray[np.uint8]:
     return memory.reshape(-1, plane.line_size)[: frame.height, : frame.width * channels].reshape(
         frame.height, frame.width, channels
     )
+
+
+def _make_screen_from_pq() -> NDArray[np.uint8]:
+    """Return 256 codes: HDR in PQ (SMPTE ST 2084) brought to an sRGB screen.
+
+    203 nits, the white of graphics in HDR by ITU-R BT.2408, becomes the screen's white; highlights above
+    roll off. Colours keep their primaries, so those of BT.2020 look slightly pale.
+    """
+    code = (np.arange(256) / 255) ** (1 / 78.84375)
+    nits = 10_000 * (np.maximum(code - 0.8359375, 0) / (18.8515625 - 18.6875 * code)) ** (1 / 0.1593017578125)
+    light = nits / _PQ_WHITE_NITS
+    knee = 0.7
+    light = np.where(light < knee, light, 1 - (1 - knee) * np.exp(-(light - knee) / (1 - knee)))
+    screen = np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(255 * screen).astype(np.uint8)
+
+
+_SCREEN_FROM_PQ = _make_screen_from_pq()

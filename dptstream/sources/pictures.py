@@ -60,8 +60,10 @@ class PictureSource:
         return self._stats
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        """Yield the pictures wanted; damaged ones are passed over and counted. The source is spent afterwards."""
+        """Yield the pictures wanted; damaged ones are passed over and counted. Can be done once."""
         first, self._first = self._first, None
+        if first is None:
+            raise ValueError("a source can be read once; open it anew")
         sequence = 0
         while first is not None and not self._closed:
             pts, _, whole = first

@@ -62,7 +62,7 @@ class PyAvSource:
         return self._stats
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        """Yield the frames wanted, in presentation order; the source is spent afterwards."""
+        """Yield the frames wanted, in presentation order. Can be done once."""
         selector = FrameSelector(self._options)
         timeline = Timeline(self._info.time_base, self._frame_ticks)
         time_base, origin = self._info.time_base, self._stream_start
@@ -77,13 +77,14 @@ class PyAvSource:
             last_seconds = (stamp.pts - origin) * time_base
             verdict = selector.judge(number, last_seconds)
             if verdict is Verdict.STOP:
-                return
+                break
             if verdict is Verdict.KEEP:
                 image = crop_image(self._upright(decoded), self._options.crop, self._info.location)
                 yield VideoFrame(image, sequence, stamp.pts, time_base, captured_ns, jumped)
                 sequence, jumped = sequence + 1, False
-        self._note_early_end(last_seconds)
-        if sequence == 0:
+        else:
+            self._note_early_end(last_seconds)
+        if sequence == 0 and not self._closed:
             raise SourceError(
                 f"{self._info.location}: no frame lies within start and end; the video has {float(last_seconds):.2f} s"
             )
@@ -112,7 +113,7 @@ class PyAvSource:
         """Yield the frames from the beginning, or from shortly before the start where a seek can take us there."""
         first, self._first = self._first, None
         if first is None:
-            return
+            raise ValueError("a source can be read once; open it anew")
         target = self._seek_target()
         if target is None or not self._reader.seek(target):
             yield first
@@ -153,49 +154,45 @@ class PyAvSource:
         return self._converter.convert(decoded, orientation_of(decoded))
 
     def _describe(self, first: av.VideoFrame | None) -> SourceInfo:
-        stream, container, crop = self._reader.stream, self._reader.container, self._options.crop
+        stream, crop = self._reader.stream, self._options.crop
         location = without_secrets(self._location)
         if first is None or stream.time_base is None:
             raise SourceError(f"{location}: not one frame of it can be decoded")
-        # A stream must not be asked anything once its container is closed, so keep what is needed later.
-        self._stream_start = stream.start_time
-        self._announced = _announced_seconds(self._reader)
-        self._size_wh = (first.width, first.height)
-        wide, high = (first.width, first.height)
+        self._size_wh = width, height = (first.width, first.height)
         if orientation_of(first).transposed:
-            wide, high = high, wide
+            width, height = height, width
         if crop is not None:
-            require_fit(crop, wide, high, location)
-        aspect = stream.sample_aspect_ratio
-        if aspect not in (None, 0, 1):
-            self._stats.warn(
-                f"the pixels are not square ({aspect.numerator}:{aspect.denominator}) and are kept as they are"
-            )
+            require_fit(crop, width, height, location)
         rate = _usable_rate(stream.average_rate) or _usable_rate(stream.guessed_rate)
-        total = (
-            None
-            if self._reader.live
-            else stream.frames or (round(self._announced * rate) if self._announced and rate else None)
-        )
-        tags = {**container.metadata, **stream.metadata}
+        # A stream must not be asked anything once its container is closed: what is needed later is kept.
+        self._stream_start = stream.start_time
+        self._announced = None if self._reader.live else _announced_seconds(self._reader, rate)
+        total = stream.frames or (round(self._announced * rate) if self._announced and rate else None)
+        tags = {**self._reader.container.metadata, **stream.metadata}
+        self._note_pixel_aspect(stream.sample_aspect_ratio)
         return SourceInfo(
             name=short_name(self._location),
             location=location,
-            width=crop.width if crop else wide,
-            height=crop.height if crop else high,
+            width=crop.width if crop else width,
+            height=crop.height if crop else height,
             time_base=stream.time_base,
             average_rate=rate,
-            frame_count=expected_count(total, rate, self._options),
+            frame_count=None if self._reader.live else expected_count(total, rate, self._options),
             live=self._reader.live,
-            has_audio=bool(container.streams.audio),
-            intrinsics=crop_intrinsics(intrinsics_of_video(tags, wide, high), crop),
+            has_audio=bool(self._reader.container.streams.audio),
+            intrinsics=crop_intrinsics(intrinsics_of_video(tags, width, height), crop),
             codec=stream.codec_context.name,
         )
 
+    def _note_pixel_aspect(self, aspect: Fraction | None) -> None:
+        if aspect and aspect != 1:
+            shown = f"{aspect.numerator}:{aspect.denominator}"
+            self._stats.warn(f"the pixels are not square ({shown}) and are kept as they are")
+
     def _note_early_end(self, last_seconds: Fraction) -> None:
         announced = self._announced
-        slack = max(Fraction(1, 2), 3 / (self._info.average_rate or _FALLBACK_RATE))
-        if announced is not None and not self._reader.live and last_seconds + slack < announced:
+        slack = max(Fraction(1, 10), 3 / (self._info.average_rate or _FALLBACK_RATE))
+        if announced is not None and not self._closed and last_seconds + slack < announced:
             self._stats.damaged = True
             self._stats.warn(
                 f"the video ends at {float(last_seconds):.2f} s although it announces {float(announced):.2f} s; "
@@ -211,8 +208,11 @@ def _usable_rate(rate: Fraction | None) -> Fraction | None:
     return Fraction(rate) if rate and 0 < rate <= _HIGHEST_RATE else None
 
 
-def _announced_seconds(reader: StreamReader) -> Fraction | None:
+def _announced_seconds(reader: StreamReader, rate: Fraction | None) -> Fraction | None:
     stream, container = reader.stream, reader.container
+    if container.format.name == "avi" and stream.frames and rate:
+        # FFmpeg shortens an AVI's duration to what the file holds; its count of frames stays as announced.
+        return stream.frames / rate
     if stream.duration:
         return stream.duration * Fraction(stream.time_base or 0)
     if clock := stream.metadata.get("DURATION"):  # Matroska's statistics tag, e.g. 00:00:04.400000000

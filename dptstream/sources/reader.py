@@ -99,8 +99,9 @@ class StreamReader:
             frames = self.stream.codec_context.decode(packet)
         except av.error.EOFError:
             return []
-        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError) as error:
+        except av.error.FFmpegError as error:
             self._stats.corrupt += 1
+            self._stats.damaged = True
             self._failures += 1
             if self._failures > CORRUPT_LIMIT:
                 raise SourceError(
@@ -115,6 +116,7 @@ class StreamReader:
             self._stats.decoded += len(frames)
         if any(frame.is_corrupt for frame in frames):
             self._stats.damaged = True
+            self._stats.damaged = True
             self._stats.warn("some pictures are damaged and were mended by the decoder")
         return frames
 
@@ -122,6 +124,7 @@ class StreamReader:
         if self.live or not self._stats.decoded:
             # Without its cause: FFmpeg's own error repeats the address with the password in it.
             raise explain(error, self._location, timeout_s=self._timeout_s) from None
+        self._stats.damaged = True
         self._stats.warn(f"reading stopped early: {explain(error, self._location, timeout_s=self._timeout_s)}")
         try:
             held = self.stream.codec_context.decode(None)
@@ -134,6 +137,11 @@ class StreamReader:
 def _open_container(location: str, options: SourceOptions) -> InputContainer:
     kind, scheme = kind_of(location), scheme_of(location)
     settings = dict(options.format_options)
+    if location.lower().endswith((".heic", ".heif")):
+        raise SourceError(
+            f"{without_secrets(location)}: HEIC photos are stored as tiles, of which only one would come; "
+            "save it as JPEG or PNG first"
+        )
     try:
         if kind is LocationKind.CAMERA:
             return _open_camera(location, settings)
