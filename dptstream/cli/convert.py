@@ -47,7 +47,7 @@ class OutputFlags:
     """How EXR files are compressed; all lossless."""
     encode: Literal["native", "inverse"] = "native"
     """native: the model's own values; inverse: depth as 1/depth."""
-    color_map: Literal["turbo", "inferno", "magma", "viridis", "plasma", "cividis", "gray"] = "turbo"
+    color_map: Literal["turbo", "inferno", "magma", "viridis", "plasma", "cividis", "gray"] = "inferno"
     """Colours of the preview; near is bright."""
     invert: bool = False
     """Near dark instead of near bright."""
@@ -240,6 +240,9 @@ class Screen:
         info = source.info
         rate = f", {float(info.average_rate):.4g} fps" if info.average_rate else ""
         self._say(f"input    {info.location}: {info.width}x{info.height}{rate}, {info.codec or 'pictures'}")
+        if not self._console.is_terminal:
+            yield None
+            return
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[words]}"))
         with Progress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task("convert ", total=info.frame_count, words="starting")
