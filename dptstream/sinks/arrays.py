@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def npy_bytes(array: NDArray[np.generic]) -> memoryview:
     """Return the bytes of a ``.npy`` file."""
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
     return stream.getbuffer()
 
 

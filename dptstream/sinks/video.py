@@ -189,8 +189,8 @@ def _packets(segments: list[Path], target: VideoStream) -> "Iterator[av.Packet[V
     for segment in segments:
         with av.open(str(segment)) as container:
             for packet in container.demux(video=0):
-                if packet.dts is None:
-                    continue  # the empty packet that stands for the end
+                if packet.size == 0:
+                    continue  # stands for the end
                 packet.stream = target
                 yield packet
 
