@@ -52,7 +52,9 @@ class ModelInfo:
     narrow_beyond: float | None = None
     """Long side over short side from which on the authors shrink the base size, where they do."""
     canonical_focal_px: float | None = None
-    """Where set, metres = output * focal length / this, the focal length in pixels of the network's input."""
+    """Where set, metres = network's output * focal length / this, both in pixels of the network's input."""
+    temporal: bool = False
+    """Whether the network looks at earlier frames; ``DepthModel.new_feed`` then gives a model that remembers."""
     decided_by: dict[str, str] = field(default_factory=dict)
     """Point (family, variant, kind, licence, ...) -> what decided it (keys, sha256, config.json, name, option)."""
 
@@ -65,7 +67,10 @@ class ModelInfo:
 
 
 class DepthModel(Protocol):
-    """A network with its recipe for pictures. Stateless between calls: many feeds share one."""
+    """A network with its recipe for pictures.
+
+    Stateless between calls, so many feeds share one; only what ``new_feed`` returns may remember, and belongs to its feed.
+    """
 
     @property
     def info(self) -> ModelInfo:
@@ -92,6 +97,18 @@ class DepthModel(Protocol):
 
     def preprocess(self, rgb_bhwc: Tensor, input_hw: tuple[int, int]) -> Tensor:
         """Resize and normalise by the authors' recipe: (B, H, W, 3) uint8 on any device -> (B, 3, h, w) in ``dtype``."""
+
+    def new_feed(self) -> "DepthModel":
+        """Return the model for one feed, called with every frame in order: itself, unless the network looks back in time.
+
+        One that remembers starts anew by itself when the size of the pictures changes.
+        """
+
+    def with_field_of_view(self, fov_x_rad: float) -> "DepthModel":
+        """Return the model for pictures of a camera: itself, unless the network needs the focal length to give metres.
+
+        Without a camera such a network (Depth Anything V3 metric) gives depth of kind ``RELATIVE``.
+        """
 
     def __call__(self, images_bchw: Tensor) -> Tensor:
         """Run the network: (B, 3, h, w) normalised -> (B, h, w) float32 depth of ``info.kind``."""

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError, DeviceError
 from ..frames import OutputResize
+from ..geometry import DepthKind
 from . import catalog
 from .base import ModelInfo
 from .catalog import Entry
@@ -99,6 +100,8 @@ def build_network(recognition: Recognition, checkpoint: Checkpoint) -> nn.Module
 def describe(recognition: Recognition, checkpoint: Checkpoint, network: nn.Module, entry: Entry | None) -> ModelInfo:
     """Put together what is known of a loaded model."""
     config, decided_by = recognition.config, dict(recognition.decided_by)
+    temporal = bool(getattr(config, "has_temporal_head", False))
+    focal_px: float | None = getattr(config, "canonical_focal_px", None)
     known = catalog.by_sha256(checkpoint.sha256)
     named = catalog.by_file_name(checkpoint.path.name)
     license_name, decided_by["license"] = next(
@@ -118,7 +121,8 @@ def describe(recognition: Recognition, checkpoint: Checkpoint, network: nn.Modul
         name=entry.name if entry else known.name if known else checkpoint.path.stem,
         family=recognition.family,
         variant=recognition.variant,
-        kind=recognition.kind,
+        # What needs a focal length to be metres is not metric until ``with_field_of_view`` gives one.
+        kind=recognition.kind if focal_px is None else DepthKind.RELATIVE,
         parameters=sum(weight.numel() for weight in network.parameters()),
         size_multiple=config.size_multiple,
         base_size=config.base_size,
@@ -130,8 +134,9 @@ def describe(recognition: Recognition, checkpoint: Checkpoint, network: nn.Modul
         sha256=checkpoint.sha256,
         license=license_name,
         max_depth=getattr(config, "max_depth", None),
-        narrow_beyond=1.78 if getattr(config, "has_temporal_head", False) else None,
-        canonical_focal_px=getattr(config, "canonical_focal_px", None),
+        narrow_beyond=1.78 if temporal else None,
+        canonical_focal_px=focal_px,
+        temporal=temporal,
         decided_by=decided_by,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..frames import resize_depth
-from .base import ModelInfo
+from ..geometry import DepthKind
+from .base import DepthModel, ModelInfo
 from .preprocess import AS_AUTHORS, Preprocessing, input_size_hw, pad_to_multiple, preprocess
 
 
@@ -23,11 +26,19 @@ class NetworkModel:
     float16 may overflow in networks that were never trained with it.
     """
 
-    def __init__(self, network: nn.Module, info: ModelInfo, preprocessing: Preprocessing = AS_AUTHORS) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        info: ModelInfo,
+        preprocessing: Preprocessing = AS_AUTHORS,
+        *,
+        fov_x_rad: float | None = None,
+    ) -> None:
         """Wrap ``network``, which must be in evaluation mode and on one device."""
         self.network = network
         self._info = info
         self._preprocessing = preprocessing
+        self._fov_x_rad = fov_x_rad
         self._weight = next(network.parameters())
 
     @property
@@ -52,7 +63,27 @@ class NetworkModel:
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> NetworkModel:
         """Return a model of the same weights that treats pictures differently."""
-        return NetworkModel(self.network, self._info, preprocessing)
+        return NetworkModel(self.network, self._info, preprocessing, fov_x_rad=self._fov_x_rad)
+
+    def with_field_of_view(self, fov_x_rad: float) -> NetworkModel:
+        """Return the model for pictures of a camera, which gives metres; itself where the network needs no camera.
+
+        Args:
+            fov_x_rad: Horizontal field of view, radians, in (0, pi).
+        """
+        if self._info.canonical_focal_px is None:
+            return self
+        if not 0 < fov_x_rad < math.pi:
+            raise ValueError(f"field of view must lie between 0 and 180 degrees; got {math.degrees(fov_x_rad):g}")
+        decided_by = {**self._info.decided_by, "kind": "field of view"}
+        info = dataclasses.replace(self._info, kind=DepthKind.METRIC, decided_by=decided_by)
+        return NetworkModel(self.network, info, self._preprocessing, fov_x_rad=fov_x_rad)
+
+    def new_feed(self) -> NetworkModel:
+        """Return the model for one feed; a video network's remembers what it saw."""
+        if not self._info.temporal:
+            return self
+        return FeedModel(self.network, self._info, self._preprocessing, fov_x_rad=self._fov_x_rad)
 
     def input_size_hw(self, picture_hw: tuple[int, int], *, size: int | None = None) -> tuple[int, int]:
         """Return the network's (height, width) for a picture; see ``preprocess.input_size_hw``."""
@@ -74,16 +105,41 @@ class NetworkModel:
         top, left = 0, 0
         if self._preprocessing.fit == "pad":
             images_bchw, (top, left) = pad_to_multiple(images_bchw, self._info)
-        depth_bhw: Tensor = self.network(images_bchw).float()
-        return depth_bhw[:, top : top + height, left : left + width]
+        depth_bhw = self._estimate(images_bchw).float()[:, top : top + height, left : left + width]
+        if self._fov_x_rad is not None and self._info.canonical_focal_px is not None:
+            focal_px = width / 2 / math.tan(self._fov_x_rad / 2)
+            depth_bhw = depth_bhw * (focal_px / self._info.canonical_focal_px)
+        return depth_bhw
 
     def predict(self, rgb_hwc: NDArray[np.uint8], *, size: int | None = None) -> NDArray[np.float32]:
         """Give the depth of one picture at the picture's own size: (H, W, 3) RGB uint8 -> (H, W) float32."""
-        if rgb_hwc.ndim != 3 or rgb_hwc.shape[2] != 3 or rgb_hwc.dtype != np.uint8:
-            raise ValueError(f"the picture must be (H, W, 3) uint8; got {rgb_hwc.shape} {rgb_hwc.dtype}")
-        height, width = rgb_hwc.shape[:2]
-        input_hw = self.input_size_hw((height, width), size=size)
-        rgb_hwc = np.require(rgb_hwc, requirements=["C", "W"])  # torch wants memory it may write to
-        images_bchw = self.preprocess(torch.from_numpy(rgb_hwc)[None].to(self.device), input_hw)
-        depth_hw = self(images_bchw)[0].cpu().numpy()
-        return resize_depth(depth_hw, (height, width), self._info.output_resize)
+        return predict(self, rgb_hwc, size=size)
+
+    def _estimate(self, images_bchw: Tensor) -> Tensor:
+        depth_bhw: Tensor = self.network(images_bchw)
+        return depth_bhw
+
+
+class FeedModel(NetworkModel):
+    """A video network that sees one feed frame by frame, as its authors stream it."""
+
+    _state: Any = None
+
+    def _estimate(self, images_bchw: Tensor) -> Tensor:
+        network: Any = self.network
+        if self._state is None or self._state.shape != tuple(images_bchw.shape):
+            self._state = network.initial_state()
+        depth_bhw, self._state = network.step(images_bchw, self._state)
+        return cast("Tensor", depth_bhw)
+
+
+def predict(model: DepthModel, rgb_hwc: NDArray[np.uint8], *, size: int | None = None) -> NDArray[np.float32]:
+    """Run a model on one picture: (H, W, 3) RGB uint8 -> (H, W) float32 at the picture's size, resized as its authors do."""
+    if rgb_hwc.ndim != 3 or rgb_hwc.shape[2] != 3 or rgb_hwc.dtype != np.uint8:
+        raise ValueError(f"the picture must be (H, W, 3) uint8; got {rgb_hwc.shape} {rgb_hwc.dtype}")
+    height, width = rgb_hwc.shape[:2]
+    input_hw = model.input_size_hw((height, width), size=size)
+    rgb_hwc = np.require(rgb_hwc, requirements=["C", "W"])  # torch wants memory it may write to
+    images_bchw = model.preprocess(torch.from_numpy(rgb_hwc)[None].to(model.device), input_hw)
+    depth_hw = model(images_bchw)[0].cpu().numpy()
+    return resize_depth(depth_hw, (height, width), model.info.output_resize)

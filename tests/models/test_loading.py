@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dptstream.errors import CheckpointError, DeviceError
 from dptstream.geometry import DepthKind
 from dptstream.models import default_model_name, installed_models, load_model
 from dptstream.models.weights import find_weights, read_checkpoint
-from tests.golden import load, seeded_image, seeded_state_dict
+from tests.golden import load, seeded_clip_frame, seeded_image, seeded_state_dict
 from tests.models.small_checkpoint import small_state_dict
 
 PICTURE = seeded_image(40, 60, 1)
@@ -169,6 +170,56 @@ def test_half_precision_stays_near_and_gives_float32(dtype: torch.dtype, checkpo
     assert model.dtype == dtype
     assert depth.dtype == np.float32
     assert 0 < np.abs(depth - exact).mean() < 0.1 * exact.std() + 0.02 * np.abs(exact).mean()
+
+
+def test_a_feed_of_a_video_network_is_the_authors_streaming(tmp_path: Path) -> None:
+    torch.save(seeded_state_dict("vda_vits"), tmp_path / "video_depth_anything_vits.pth")
+    model = load_model(tmp_path / "video_depth_anything_vits.pth")
+    assert model.info.temporal
+    expected = load("vda_vits").arrays["stream_36x98x126_input98"]
+    feed, other = model.new_feed(), model.new_feed()
+    other.predict(seeded_image(98, 126, 1), size=98)
+    frames = [seeded_clip_frame(index, count=36, height=98, width=126) for index in range(36)]
+    depths = np.stack([feed.predict(frame, size=98) for frame in frames])[::5]
+    assert np.abs(depths - expected).max() < 1e-4 * expected.std()
+    alone = feed.predict(seeded_image(56, 70, 1), size=56)  # another size: the feed starts anew
+    np.testing.assert_allclose(alone, model.new_feed().predict(seeded_image(56, 70, 1), size=56))
+
+
+def test_a_network_of_single_pictures_is_its_own_feed(checkpoint: Path) -> None:
+    model = load_model(checkpoint)
+    assert not model.info.temporal
+    assert model.new_feed() is model
+
+
+def v3_state_dict() -> dict[str, Tensor]:
+    published: dict[str, Tensor] = {}
+    for key, tensor in small_state_dict().items():
+        if "mask_token" not in key and "refinenet4.resConfUnit1" not in key:
+            published[re.sub("^depth_head", "model.head", re.sub("^pretrained", "model.backbone.pretrained", key))] = (
+                tensor
+            )
+    for key in [key for key in published if "output_conv2" in key]:
+        published[key.replace("output_conv2", "sky_output_conv2")] = published[key] * 0
+    return published
+
+
+def test_a_network_that_needs_a_camera_gives_metres_only_with_one(tmp_path: Path) -> None:
+    save_file(v3_state_dict(), tmp_path / "da3metric.safetensors")
+    model = load_model(tmp_path / "da3metric.safetensors", size=28)
+    assert (model.info.kind, model.info.canonical_focal_px) == (DepthKind.RELATIVE, 300)
+    metric = model.with_field_of_view(np.radians(90))
+    assert (metric.info.kind, metric.info.decided_by["kind"]) == (DepthKind.METRIC, "field of view")
+    network_width = model.input_size_hw(PICTURE.shape[:2])[1]
+    expected = model.predict(PICTURE) * (network_width / 2) / 300  # at 90 degrees the focal length is half the width
+    np.testing.assert_allclose(metric.predict(PICTURE), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="field of view must lie between 0 and 180 degrees"):
+        model.with_field_of_view(0)
+
+
+def test_other_networks_do_not_care_for_the_camera(checkpoint: Path) -> None:
+    model = load_model(checkpoint)
+    assert model.with_field_of_view(1.0) is model
 
 
 def test_results_carry_no_gradients(checkpoint: Path) -> None:
