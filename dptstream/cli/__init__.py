@@ -46,7 +46,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code. A user's mistake gives one line on stderr, never a traceback."""
     command: Command = tyro.cli(
-        Commands,  # type: ignore[arg-type]
+        Commands,
         prog="dptstream",
         description=DESCRIPTION,
         args=list(arguments),

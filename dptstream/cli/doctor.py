@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 REQUIRED = ("torch", "av", "numpy", "opencv-python-headless", "OpenEXR", "safetensors", "huggingface_hub")
 """Distributions that every installation has."""
@@ -131,11 +132,11 @@ def _video() -> list[Finding]:
     return findings
 
 
-def _has_codec(name: str, mode: str) -> bool:
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     import av
 
     try:
-        av.Codec(name, mode)  # type: ignore[call-overload]
+        av.Codec(name, mode)
     except (av.codec.codec.UnknownCodecError, ValueError):
         return False
     return True
