@@ -20,7 +20,7 @@ LOGGER = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-FAMILIES = ("dpt_tiny", "midas_beit", "midas_vit", "depth_anything")
+FAMILIES = ("dpt_tiny", "midas_swinv2", "midas_beit", "midas_vit", "depth_anything")
 """Folders beside this module, asked in this order."""
 
 _DINOV2_SIZES = {384: "vits", 768: "vitb", 1024: "vitl", 1536: "vitg"}
