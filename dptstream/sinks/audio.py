@@ -8,20 +8,23 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
+Treatment = Literal["copied", "aac"]
+
 _MP4_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"})
 _AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
 _USUAL_RATE = 48000
 
 
 class Sound:
-    """The first audio track of a file between two moments.
+    """The first audio track of a file between two moments."""
 
-    Attributes:
-        treatment: ``copied`` or ``aac``.
-    """
+    def __init__(self, location: str, start: Fraction, end: Fraction, treatment: Treatment) -> None:
+        """Open ``location``; ``start`` and ``end`` are seconds of its clock.
 
-    def __init__(self, location: str, start: Fraction, end: Fraction) -> None:
-        """Open ``location``; ``start`` and ``end`` are seconds of its clock. Raises av.FFmpegError or ValueError."""
+        Raises:
+            av.FFmpegError: It cannot be opened.
+            ValueError: It holds no sound, or none that can be copied into MP4.
+        """
         self._container: InputContainer = av.open(location)
         if not self._container.streams.audio:
             self._container.close()
@@ -29,13 +32,15 @@ class Sound:
         self._source = self._container.streams.audio[0]
         self._start, self._end = start, end
         self._target: AudioStream | None = None
-        self.treatment: Literal["copied", "aac"] = (
-            "copied" if self._source.codec_context.name.removesuffix("float") in _MP4_CODECS else "aac"
-        )
+        self._copies = treatment == "copied"
+        codec = self._source.codec_context.name.removesuffix("float")
+        if self._copies and codec not in _MP4_CODECS:
+            self._container.close()
+            raise ValueError(f"MP4 holds no {codec}")
 
     def add_to(self, out: OutputContainer) -> None:
         """Add the track to ``out``, before anything is muxed there."""
-        if self.treatment == "copied":
+        if self._copies:
             self._target = out.add_stream_from_template(self._source)
             return
         source = self._source.codec_context
@@ -49,7 +54,7 @@ class Sound:
         """Yield the packets to mux, in order; their times begin at 0 with ``start``."""
         if self._start > 1:
             self._container.seek(int((self._start - 1) * av.time_base))
-        yield from self._copied() if self.treatment == "copied" else self._encoded()
+        yield from self._copied() if self._copies else self._encoded()
 
     def close(self) -> None:
         """Close the file; may be called twice."""

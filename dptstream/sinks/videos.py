@@ -1,5 +1,6 @@
 """Joins the segments of a finished run into its videos, with their true times and the source's sound."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -7,7 +8,7 @@ from typing import cast
 import av
 
 from ..errors import SinkError
-from .audio import Sound
+from .audio import Sound, Treatment
 from .base import FeedInfo
 from .journal import Journal
 from .layout import Layout
@@ -54,16 +55,19 @@ def _join_with_sound(
     feed: FeedInfo, layout: Layout, journal: Journal, period: Period, warnings: list[str]
 ) -> str | None:
     """Write the preview with the source's sound; return how it was treated, or None if that failed."""
-    try:
-        sound = Sound(feed.location, period.start, period.end)
+    reason: Exception | None = None
+    treatments: tuple[Treatment, ...] = ("copied", "aac")
+    # A codec that MP4 can hold may still come in a form that it cannot, such as AAC out of a broadcast.
+    for treatment in treatments:
         try:
-            _join("preview", feed, layout, journal, period.start, sound)
-        finally:
-            sound.close()
-    except (SinkError, av.FFmpegError, OSError, ValueError) as error:
-        warnings.append(f"the preview has no sound: {error}")
-        return None
-    return sound.treatment
+            with closing(Sound(feed.location, period.start, period.end, treatment)) as sound:
+                _join("preview", feed, layout, journal, period.start, sound)
+        except (SinkError, av.FFmpegError, OSError, ValueError) as error:
+            reason = error
+        else:
+            return treatment
+    warnings.append(f"the preview has no sound: {reason}")
+    return None
 
 
 def _join(name: Format, feed: FeedInfo, layout: Layout, journal: Journal, start: Fraction, sound: Sound | None) -> None:
