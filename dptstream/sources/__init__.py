@@ -1,7 +1,7 @@
 """Where pictures come from."""
 
 from .base import Source, SourceInfo, SourceStats
-from .locations import LocationKind, kind_of
+from .locations import LocationKind, expand_location, kind_of
 from .options import Crop, SourceOptions, Time, parse_crop, parse_time
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "SourceOptions",
     "SourceStats",
     "Time",
+    "expand_location",
     "open_source",
     "parse_crop",
     "parse_time",

@@ -76,6 +76,18 @@ def kind_of(location: str) -> LocationKind:
     return LocationKind.PICTURE if path.suffix.lower() in PICTURE_SUFFIXES else LocationKind.CONTAINER
 
 
+def expand_location(location: str) -> list[str]:
+    """Return the videos that a glob fits, in natural order, for shells that leave globs alone (Windows).
+
+    A glob of pictures is one source, and so is everything else: these are returned as they are.
+    """
+    if kind_of(location) is not LocationKind.GLOB:
+        return [location]
+    found = sorted((Path(name) for name in glob.glob(location)), key=natural_order)
+    videos = [str(path) for path in found if path.is_file() and path.suffix.lower() not in PICTURE_SUFFIXES]
+    return videos or [location]
+
+
 def path_of_file_url(location: str) -> str:
     """Return the path that a ``file://`` address names; any other location unchanged."""
     if not location.lower().startswith("file://"):

@@ -67,6 +67,8 @@ class StreamReader:
                 packets = None
                 continue
             except av.error.FFmpegError as error:
+                if self._closed.is_set():
+                    return
                 packet, captured_ns, frames = None, 0, self._end_early(error)
             finally:
                 if self._closed.is_set():
@@ -159,19 +161,24 @@ def _open_container(location: str, options: SourceOptions) -> InputContainer:
 
 def _open_camera(location: str, settings: dict[str, str]) -> InputContainer:
     format_name, device = camera_of(location)
-    number = device.removeprefix("video=")
-    if format_name == "dshow" and number.isdigit():
-        cameras = [found for found in enumerate_input_devices("dshow") if "video" in found.media_types]
-        if int(number) >= len(cameras):
-            names = ", ".join(camera.description for camera in cameras) or "none"
-            raise SourceError(f"{location}: no such camera; there are: {names}")
-        device = f"video={cameras[int(number)].description}"
     if format_name == "avfoundation":
         settings.setdefault("framerate", "30")  # its own default, 29.97, is refused by Apple's cameras
     try:
+        if format_name == "dshow":
+            device = _directshow_name(location, device)
         return av.open(device, format=format_name, options=settings)
     except ValueError as error:
-        raise SourceError(f"{location}: this build of PyAV cannot read cameras ({format_name})") from error
+        raise SourceError(f"{location}: this build of PyAV reads no cameras (it lacks {format_name})") from error
+
+
+def _directshow_name(location: str, device: str) -> str:
+    number = device.removeprefix("video=")
+    if not number.isdigit():
+        return device
+    cameras = [found.description for found in enumerate_input_devices("dshow") if "video" in found.media_types]
+    if int(number) >= len(cameras):
+        raise SourceError(f"{location}: no such camera; there are: {', '.join(cameras) or 'none'}")
+    return f"video={cameras[int(number)]}"
 
 
 def _choose_stream(container: InputContainer, location: str) -> VideoStream:

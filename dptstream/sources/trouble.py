@@ -14,8 +14,6 @@ def explain(error: Exception, location: str, *, timeout_s: float | None = None) 
         return SourceError(_explain_camera(error, shown))
     if isinstance(error, av.error.ExitError | TimeoutError):
         return SourceError(f"{shown}: nothing came within {timeout_s:g} seconds; is the address right and reachable?")
-    if isinstance(error, av.error.HTTPError):
-        return SourceError(f"{shown}: the server refused: {_reason(error)}")
     if isinstance(error, FileNotFoundError):
         return SourceError(f"{shown}: no such file or folder")
     if isinstance(error, PermissionError):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 
 import av
 import numpy as np
@@ -192,6 +193,13 @@ def test_a_picture_of_one_pixel_is_a_frame(tmp_path):
 
 def test_a_camera_that_is_not_there():
     assert message_of("/dev/video97").startswith("/dev/video97: no such camera")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pretends that this Linux were another system")
+@pytest.mark.parametrize(("platform", "reader"), [("darwin", "avfoundation"), ("win32", "dshow")])
+def test_a_camera_without_the_systems_reader(monkeypatch, platform, reader):
+    monkeypatch.setattr("sys.platform", platform)
+    assert message_of("camera:0") == f"camera:0: this build of PyAV reads no cameras (it lacks {reader})"
 
 
 @pytest.mark.parametrize(

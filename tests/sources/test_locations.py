@@ -5,6 +5,7 @@ import pytest
 from dptstream.sources.locations import (
     LocationKind,
     camera_of,
+    expand_location,
     kind_of,
     natural_order,
     numbered_files,
@@ -130,3 +131,21 @@ def test_a_pattern_without_width_takes_numbers_of_any_length(tmp_path):
 
 def test_a_pattern_in_a_folder_that_does_not_exist_finds_nothing(tmp_path):
     assert numbered_files(str(tmp_path / "no" / "%04d.png")) == {}
+
+
+def test_a_glob_of_videos_is_many_sources(tmp_path):
+    for name in ("b10.mp4", "b2.mp4", "poster.png"):
+        (tmp_path / name).touch()
+    assert expand_location(str(tmp_path / "*")) == [str(tmp_path / "b2.mp4"), str(tmp_path / "b10.mp4")]
+
+
+def test_a_glob_of_pictures_is_one_source(tmp_path):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).touch()
+    pattern = str(tmp_path / "*.png")
+    assert expand_location(pattern) == [pattern]
+
+
+@pytest.mark.parametrize("location", ["clip.mp4", "rtsp://host/*", "frames/%04d.png", "no_such_*.mp4"])
+def test_anything_else_is_one_source(location):
+    assert expand_location(location) == [location]

@@ -1,0 +1,180 @@
+"""Addresses, through servers on this machine: one that answers, and some that do not."""
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from dptstream.errors import SourceError
+from dptstream.sources import SourceOptions, open_source
+from tests.media import Coding, number_of, numbered_pictures, write_video
+
+IMPATIENT = SourceOptions(open_timeout_s=0.5, read_timeout_s=0.5)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def file_server(folder: Path) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def stalling_server(first_bytes: bytes) -> Iterator[str]:
+    """Answer with ``first_bytes`` of a much longer body, and then say nothing more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                header = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\nContent-Length: 100000000\r\n\r\n"
+                connection.sendall(header + first_bytes)
+                over.wait()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def a_minute_of_transport_stream(folder: Path) -> bytes:
+    pictures = numbered_pictures(25) * 4
+    return write_video(folder / "clip.ts", pictures, Coding(options={"preset": "ultrafast", "g": "5"})).read_bytes()
+
+
+def test_a_clip_is_read_from_a_web_server(tmp_path):
+    write_video(tmp_path / "clip.mp4", numbered_pictures(8))
+    with file_server(tmp_path) as host, open_source(f"http://{host}/clip.mp4") as source:
+        assert [number_of(frame.image) for frame in source] == list(range(8))
+        assert (source.info.name, source.info.live) == ("127.0.0.1_clip", False)
+
+
+def test_the_password_of_an_address_is_shown_nowhere(tmp_path):
+    write_video(tmp_path / "clip.mp4", numbered_pictures(3))
+    with file_server(tmp_path) as host, open_source(f"http://user:geheim@{host}/clip.mp4?token=abc") as source:
+        assert source.info.location == f"http://user:***@{host}/clip.mp4?token=***"
+        assert "geheim" not in repr(source.info)
+        assert len(list(source)) == 3
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_an_address_that_refuses_is_an_error_without_its_password(scheme):
+    with silent_server() as host:
+        pass  # closed again: nobody listens there now
+    with pytest.raises(SourceError, match="Connection refused") as caught:
+        open_source(f"{scheme}://user:geheim@{host}/1")
+    assert "geheim" not in str(caught.value)
+    assert caught.value.__suppress_context__  # FFmpeg's own error holds the address as it was given
+
+
+def test_a_page_that_is_not_there_is_an_error(tmp_path):
+    with file_server(tmp_path) as host, pytest.raises(SourceError, match=r"no\.mp4: Server returned 404"):
+        open_source(f"http://{host}/no.mp4")
+
+
+def test_a_page_that_is_no_video_is_an_error(tmp_path):
+    (tmp_path / "index.html").write_text("<html><body>Welcome</body></html>" * 50)
+    with file_server(tmp_path) as host, pytest.raises(SourceError, match="no video comes from there"):
+        open_source(f"http://{host}/")
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_an_address_that_never_answers_is_given_up_in_time(scheme):
+    began = time.monotonic()
+    with silent_server() as host, pytest.raises(SourceError, match=r"nothing came within 0\.5 seconds|no video comes"):
+        open_source(f"{scheme}://{host}/1", IMPATIENT)
+    assert time.monotonic() - began < 5
+
+
+def test_a_scheme_nobody_knows_is_an_error():
+    with pytest.raises(SourceError, match="addresses beginning with gopherx:// are not understood"):
+        open_source("gopherx://host/clip")
+
+
+def test_a_live_stream_that_falls_silent_is_an_error_after_the_read_timeout(tmp_path):
+    data = a_minute_of_transport_stream(tmp_path)
+    with stalling_server(data[: len(data) // 2]) as host:
+        options = SourceOptions(open_timeout_s=5, read_timeout_s=0.5, live=True)
+        with open_source(f"http://{host}/live.ts", options) as source:
+            with pytest.raises(SourceError, match=r"nothing came within 0\.5 seconds"):
+                list(source)
+            assert source.stats.decoded > 10
+
+
+def test_a_recording_that_falls_silent_gives_what_came_and_a_warning(tmp_path):
+    data = a_minute_of_transport_stream(tmp_path)
+    with stalling_server(data[: len(data) // 2]) as host:
+        options = SourceOptions(open_timeout_s=5, read_timeout_s=0.5)
+        with open_source(f"http://{host}/clip.ts", options) as source:
+            assert len(list(source)) > 10
+            assert source.stats.damaged
+            assert any("reading stopped early" in line for line in source.stats.warnings)
+
+
+def test_closing_from_another_thread_ends_a_read_that_waits_for_the_network(tmp_path):
+    data = a_minute_of_transport_stream(tmp_path)
+    with stalling_server(data[: len(data) // 2]) as host:
+        source = open_source(f"http://{host}/live.ts", SourceOptions(open_timeout_s=5, read_timeout_s=1, live=True))
+        raised: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                for _ in source:
+                    pass
+            except SourceError as error:
+                raised.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        time.sleep(0.2)
+        source.close()
+        reader.join(timeout=10)
+        assert not reader.is_alive()
+        assert raised == []  # whoever closes wants no error
+        source.close()
+
+
+def test_closing_while_another_thread_reads_a_file_is_safe(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", numbered_pictures(25) * 20)
+    for _ in range(5):
+        source = open_source(str(path))
+        reader = threading.Thread(target=lambda source=source: [None for _ in source])
+        reader.start()
+        time.sleep(0.01)
+        source.close()
+        reader.join(timeout=10)
+        assert not reader.is_alive()
