@@ -1,0 +1,362 @@
+"""Publishers and subscribers, and what may happen to them."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from dptstream.errors import WireError, WireVersionError
+from dptstream.wire import FrameMessage, Limits, Message, pack
+from dptstream.wire.endpoints import is_local
+from dptstream.wire.keys import load_client_keys, load_server_keys, make_keys
+from dptstream.wire.publisher import Publisher
+from dptstream.wire.subscriber import Subscriber
+
+from .feeding import numbered_frame, publisher_process
+from .making import OTHER_SESSION, SESSION, make_end
+
+ANY_PORT = "tcp://127.0.0.1:*"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@contextmanager
+def pair(**options: Any) -> Iterator[tuple[Publisher, Subscriber]]:
+    with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint, **options) as subscriber:
+        wait_until(lambda: publisher.subscribers)
+        yield publisher, subscriber
+
+
+def test_every_frame_arrives_whole_and_in_order() -> None:
+    with pair(capacity=50) as (publisher, subscriber):
+        for sequence in range(20):
+            publisher.send(numbered_frame(sequence, SESSION))
+            time.sleep(0.005)
+        publisher.send(make_end(next_sequence=20))
+        received = list(subscriber)
+        assert [message.sequence for message in received] == list(range(20))
+        assert [int(message.depth.codes[3, 4]) for message in received] == list(range(1, 21))
+        assert (subscriber.stats.received, subscriber.stats.lost, subscriber.stats.sessions) == (20, 0, 1)
+
+
+def test_who_comes_late_gets_the_newest_frame() -> None:
+    with pair() as (publisher, subscriber):
+        for sequence in range(5):
+            publisher.send(numbered_frame(sequence, SESSION))
+        wait_until(lambda: subscriber.stats.received == 5)
+        message = subscriber.receive(1.0)
+        assert message is not None
+        assert message.sequence == 4
+        assert subscriber.stats.skipped == 4
+        assert subscriber.receive(0) is None
+
+
+def test_gaps_in_the_numbers_are_counted_even_at_the_end() -> None:
+    with pair(capacity=9) as (publisher, subscriber):
+        for sequence in (5, 6, 9):
+            publisher.send(numbered_frame(sequence, SESSION))
+        publisher.send(make_end(next_sequence=14))
+        assert [message.sequence for message in subscriber] == [5, 6, 9]
+        assert subscriber.stats.lost == 2 + 4
+
+
+def test_each_feed_has_a_mailbox_and_a_name_is_matched_whole() -> None:
+    with (
+        Publisher(ANY_PORT) as publisher,
+        Subscriber(publisher.endpoint) as everything,
+        Subscriber(publisher.endpoint, feed="cam1") as one,
+    ):
+        wait_until(lambda: publisher.subscribers == 2)
+        for feed in ("cam1", "cam10", "cam1x"):
+            publisher.send(numbered_frame(0, SESSION, feed=feed))
+        wait_until(lambda: everything.stats.received == 3)
+        time.sleep(0.05)
+        assert [everything.receive(1.0).feed for _ in range(3)] == ["cam1", "cam10", "cam1x"]  # type: ignore[union-attr]
+        assert one.stats.received == 1
+
+
+def test_a_callback_gets_every_message_and_its_failure_ends_nothing() -> None:
+    seen: list[Message] = []
+
+    def remember_then_fail(message: Message) -> None:
+        seen.append(message)
+        raise RuntimeError("a bug of the user's")
+
+    with pair(on_message=remember_then_fail) as (publisher, _):
+        publisher.send(numbered_frame(0, SESSION))
+        publisher.send(numbered_frame(1, SESSION))
+        publisher.send(make_end(next_sequence=2))
+        wait_until(lambda: sum(isinstance(message, FrameMessage) for message in seen) == 2 and len(seen) >= 3)
+
+
+def test_a_feed_gives_a_sign_of_life_at_once_and_each_second() -> None:
+    statuses: list[Message] = []
+    with Publisher(ANY_PORT) as publisher:
+        publisher.announce("cam1", SESSION, "paused", note="by \x1bsomebody")
+        with Subscriber(publisher.endpoint, on_message=statuses.append) as subscriber:
+            wait_until(lambda: len(statuses) >= 3, 4.0)
+            status = subscriber.status()["cam1"]
+            assert (status.state, status.note, status.subscribers) == ("paused", "by ?somebody", 1)
+            assert subscriber.alive
+
+
+def test_iteration_gives_up_after_the_time_it_was_given() -> None:
+    with Subscriber("tcp://127.0.0.1:9") as subscriber, pytest.raises(WireError, match=r"no frame came .* for 0.1 s"):
+        next(subscriber.frames(timeout=0.1))
+
+
+def test_an_iteration_ends_when_another_thread_closes() -> None:
+    subscriber = Subscriber("tcp://127.0.0.1:9").start()
+    threading.Timer(0.1, subscriber.close).start()
+    begin = time.monotonic()
+    assert list(subscriber) == []
+    assert time.monotonic() - begin < 1.0
+
+
+def test_closing_with_nobody_on_the_other_side_takes_no_time() -> None:
+    begin = time.monotonic()
+    with Subscriber("tcp://127.0.0.1:9"), Subscriber("tcp://192.0.2.1:5577") as subscriber:
+        assert subscriber.receive(0.05) is None
+    with publisher_process(fps=200) as (process, endpoint), Subscriber(endpoint) as subscriber:
+        assert subscriber.receive(5.0) is not None
+        process.kill()
+        process.wait()
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 2.0
+
+
+def test_a_publisher_closes_quickly_though_a_subscriber_has_stopped_reading() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        context: Any = zmq.Context()
+        frozen = context.socket(zmq.SUB)  # nobody reads from it
+        frozen.rcvhwm, frozen.linger = 1, 0
+        frozen.subscribe(b"")
+        frozen.connect(publisher.endpoint)
+        wait_until(lambda: publisher.subscribers)
+        for sequence in range(40):
+            publisher.send(numbered_frame(sequence, SESSION, 500, 900))
+        begin = time.monotonic()
+        publisher.close()
+        publisher.close()
+        assert time.monotonic() - begin < 2.0
+        context.destroy(linger=0)
+
+
+def test_a_restarted_publisher_is_found_within_two_seconds_and_known_as_a_new_session() -> None:
+    with publisher_process(fps=100) as (process, endpoint), Subscriber(endpoint) as subscriber:
+        first = subscriber.receive(5.0)
+        assert first is not None
+        process.kill()
+        process.wait()
+        with publisher_process(endpoint, 100):
+            begin = time.monotonic()
+            second = next(message for message in subscriber if message.session != first.session)
+            assert time.monotonic() - begin < 2.0
+            assert second.sequence < 200
+            assert subscriber.stats.sessions == 2
+            assert subscriber.stats.lost == 0
+
+
+def test_a_killed_subscriber_harms_neither_the_publisher_nor_the_others() -> None:
+    with publisher_process(fps=100) as (_, endpoint):
+        context: Any = zmq.Context()
+        victim = context.socket(zmq.SUB)
+        victim.subscribe(b"")
+        victim.connect(endpoint)
+        with Subscriber(endpoint, capacity=300) as survivor:
+            assert victim.recv_multipart()
+            assert survivor.receive(5.0) is not None
+            context.destroy(linger=0)
+            for _ in range(30):
+                assert survivor.receive(5.0) is not None
+            assert survivor.stats.lost == 0
+
+
+def test_a_slow_consumer_gets_fresh_frames_and_leaves_the_others_alone() -> None:
+    with (
+        publisher_process("tcp://127.0.0.1:*", 30, 518, 924) as (_, endpoint),
+        Subscriber(endpoint) as slow,
+        Subscriber(endpoint, capacity=60) as quick,
+    ):
+        ages = []
+        for _ in range(8):
+            message = slow.receive(5.0)
+            assert message is not None
+            ages.append(time.time_ns() - (message.captured_unix_ns or 0))
+            time.sleep(0.2)
+        assert sorted(ages)[len(ages) // 2] < 100e6
+        assert slow.stats.skipped > 20
+        assert quick.stats.received >= 40
+
+
+def test_ten_subscribers_all_get_everything() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        subscribers = [Subscriber(publisher.endpoint, capacity=30).start() for _ in range(10)]
+        wait_until(lambda: publisher.subscribers == 10)
+        for sequence in range(20):
+            publisher.send(numbered_frame(sequence, SESSION))
+            time.sleep(0.01)
+        publisher.send(make_end(next_sequence=20))
+        assert [len(list(subscriber)) for subscriber in subscribers] == [20] * 10
+        for subscriber in subscribers:
+            subscriber.close()
+        wait_until(lambda: publisher.subscribers == 0)
+
+
+def test_hostile_messages_are_counted_and_the_good_ones_still_arrive(caplog: pytest.LogCaptureFixture) -> None:
+    context: Any = zmq.Context()
+    sender = context.socket(zmq.XPUB)
+    sender.linger, sender.rcvtimeo = 0, 5000
+    port = sender.bind_to_random_port("tcp://127.0.0.1")
+    limits = Limits(max_plane_bytes=100_000)
+    good = pack(numbered_frame(3, SESSION))
+    with Subscriber(f"tcp://127.0.0.1:{port}", limits=limits) as subscriber:
+        sender.recv()
+        for parts in (
+            [b"dpt/cam1/frame"],
+            [b"dpt/cam1/frame", b"garbage"],
+            good[:2],
+            [*good[:3], bytes(good[3])[:-1]],
+            [*good, *[b"more"] * 1000],
+            [b"dpt/" + bytes(50_000), good[1]],
+        ):
+            sender.send_multipart(parts)
+        sender.send_multipart(good)
+        message = subscriber.receive(5.0)
+        assert message is not None
+        assert message.sequence == 3
+        assert subscriber.stats.rejected == 6
+        assert caplog.text.count("was not understood") == 1
+        # One part larger than allowed: ZeroMQ itself hangs up before it is read, and connects anew.
+        sender.send_multipart([*good[:2], bytes(200_000)])
+        sender.recv()
+        sender.recv()
+        sender.send_multipart(pack(numbered_frame(4, SESSION)))
+        message = subscriber.receive(5.0)
+        assert message is not None
+        assert message.sequence == 4
+    context.destroy(linger=0)
+
+
+def test_somebody_who_does_not_speak_zeromq_is_left_behind_once_a_publisher_takes_the_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        subscriber = Subscriber(f"tcp://127.0.0.1:{port}").start()
+        connection, _ = server.accept()
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(100))
+        time.sleep(0.1)
+        connection.close()
+    with publisher_process(f"tcp://127.0.0.1:{port}", 100), subscriber:
+        assert subscriber.receive(4.0) is not None
+
+
+def test_a_sender_that_invents_feeds_is_not_listened_to_for_ever() -> None:
+    with pair() as (publisher, subscriber):
+        for number in range(80):
+            publisher.send(numbered_frame(0, SESSION, feed=f"feed{number}"))
+            time.sleep(0.002)
+        wait_until(lambda: subscriber.stats.received + subscriber.stats.rejected >= 80)
+        assert subscriber.stats.received == 64
+
+
+def test_a_sender_of_another_version_is_reported() -> None:
+    context: Any = zmq.Context()
+    sender = context.socket(zmq.XPUB)
+    sender.linger, sender.rcvtimeo = 0, 5000
+    port = sender.bind_to_random_port("tcp://127.0.0.1")
+    with Subscriber(f"tcp://127.0.0.1:{port}") as subscriber:
+        sender.recv()
+        sender.send_multipart([b"dpt/cam1/frame", b'{"v":2}', b""])
+        with pytest.raises(WireVersionError, match="version 2"):
+            subscriber.receive(5.0)
+    context.destroy(linger=0)
+
+
+def test_two_publishers_at_one_address_are_refused() -> None:
+    with Publisher(ANY_PORT) as first, pytest.raises(WireError, match="something else does already"):
+        Publisher(first.endpoint).start()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "local"),
+    [
+        ("tcp://127.0.0.1:5577", True),
+        ("tcp://127.3.2.1:*", True),
+        ("tcp://[::1]:5577", True),
+        ("tcp://localhost:5577", True),
+        ("ipc:///run/depth", True),
+        ("tcp://0.0.0.0:5577", False),
+        ("tcp://*:5577", False),
+        ("tcp://[::]:5577", False),
+        ("tcp://192.168.1.5:5577", False),
+        ("tcp://eth0:5577", False),
+    ],
+)
+def test_only_loopback_counts_as_this_machine(endpoint: str, local: bool) -> None:
+    assert is_local(endpoint) is local
+
+
+@pytest.mark.parametrize("endpoint", ["", "5577", "udp://1.2.3.4:5", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"])
+def test_nonsense_is_no_endpoint(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="an endpoint is"):
+        Publisher(endpoint)
+
+
+def test_serving_other_machines_needs_keys_or_the_word_insecure(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match=r"anybody may connect: make keys"):
+        Publisher("tcp://0.0.0.0:*")
+    with Publisher("tcp://0.0.0.0:*", insecure=True):
+        assert "nothing is encrypted" in caplog.text
+
+
+def test_only_clients_on_the_list_get_anything_and_others_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_keys(tmp_path / "ours", ["laptop", "thief"])
+    (tmp_path / "ours" / "clients" / "thief.key").unlink()
+    laptop, thief = (load_client_keys(tmp_path / "ours" / name) for name in ("laptop", "thief"))
+    with Publisher(ANY_PORT, keys=load_server_keys(tmp_path / "ours")) as publisher:
+        where = publisher.endpoint
+        with (
+            caplog.at_level(logging.INFO),
+            Subscriber(where, keys=laptop) as friend,
+            Subscriber(where, keys=thief) as stranger,
+            Subscriber(where) as naked,
+        ):
+            wait_until(lambda: publisher.subscribers == 1 and publisher.denied >= 1)
+            for sequence in range(30):
+                publisher.send(numbered_frame(sequence, SESSION))
+                time.sleep(0.02)
+            message = friend.receive(5.0)
+            assert message is not None
+            assert message.sequence > 0
+            assert (stranger.stats.received_bytes, naked.stats.received_bytes) == (0, 0)
+    assert "laptop connected from 127.0.0.1" in caplog.text
+    assert f"its key {thief.public.decode()} is not on the list" in caplog.text
+
+
+def test_a_client_that_expects_another_server_gets_nothing(tmp_path: Path) -> None:
+    make_keys(tmp_path / "ours", ["laptop"])
+    make_keys(tmp_path / "theirs", ["laptop"])
+    keys = load_server_keys(tmp_path / "theirs")
+    (tmp_path / "theirs" / "clients" / "laptop.key").write_bytes(
+        (tmp_path / "ours" / "clients" / "laptop.key").read_bytes()
+    )
+    laptop = load_client_keys(tmp_path / "ours" / "laptop")
+    with Publisher(ANY_PORT, keys=keys) as impostor, Subscriber(impostor.endpoint, keys=laptop) as subscriber:
+        for sequence in range(20):
+            impostor.send(numbered_frame(sequence, OTHER_SESSION))
+            time.sleep(0.02)
+        assert subscriber.stats.received_bytes == 0
