@@ -84,10 +84,15 @@ def find(name: str) -> Entry:
     Raises:
         CheckpointError: There is none; the text names the nearest.
     """
-    entry = BY_NAME.get(name.lower().replace("_", "-"))
+    entry = lookup(name)
     if entry is None:
         raise CheckpointError(unknown_name(name))
     return entry
+
+
+def lookup(name: str) -> Entry | None:
+    """Return the entry called ``name``, or None; as ``find``."""
+    return BY_NAME.get(name.lower().replace("_", "-"))
 
 
 def unknown_name(name: str) -> str:

@@ -66,14 +66,17 @@ def find_checkpoint(
     Raises:
         CheckpointError: There is no such file and no such name, or it cannot be fetched.
     """
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and not _looks_like_path(name_or_path):
-        entry = catalog.find(name_or_path)
+    path = Path(name_or_path).expanduser()
+    text = str(name_or_path)
+    entry = None if isinstance(name_or_path, Path) or _looks_like_path(text) else catalog.lookup(text)
+    if entry:
         return Store.from_environment().fetch(entry, accept_license=accept_license, on_progress=on_progress), entry
     if path.is_dir():
         return find_weights(path), None
     if not path.exists():
-        raise CheckpointError(f"no file {path}; give a checkpoint or a name that dptstream models list shows")
+        if _looks_like_path(text):
+            raise CheckpointError(f"no file {path}; give a checkpoint or a name that dptstream models list shows")
+        raise CheckpointError(catalog.unknown_name(text))
     return path, None
 
 
@@ -167,7 +170,7 @@ def _output_resize(recognition: Recognition) -> OutputResize:
 
 
 def _looks_like_path(text: str) -> bool:
-    return "/" in text or "\\" in text or text.endswith(WEIGHT_ENDINGS) or Path(text).exists()
+    return "/" in text or "\\" in text or text.endswith(WEIGHT_ENDINGS)
 
 
 def _check_entries(

@@ -85,11 +85,10 @@ def preprocess(rgb_bhwc: Tensor, input_hw: tuple[int, int], info: ModelInfo, dty
         resized_bhwc = _resize_in_two_steps(rgb_bhwc, input_hw, info.size_multiple).float()
     else:
         resized_bhwc = resize_cubic(rgb_bhwc, input_hw)
-    images_bchw = torch.empty((rgb_bhwc.shape[0], 3, *input_hw), dtype=dtype, device=rgb_bhwc.device)
+    images_bchw = torch.empty((rgb_bhwc.shape[0], 3, *input_hw), device=rgb_bhwc.device)
     for channel, (mean, std) in enumerate(zip(info.image_mean, info.image_std, strict=True)):
-        plane = torch.mul(resized_bhwc[..., channel], 1 / (255 * std)).sub_(mean / std)
-        images_bchw[:, channel].copy_(plane)
-    return images_bchw
+        torch.mul(resized_bhwc[..., channel], 1 / (255 * std), out=images_bchw[:, channel]).sub_(mean / std)
+    return images_bchw.to(dtype)
 
 
 def pad_to_multiple(images_bchw: Tensor, info: ModelInfo) -> tuple[Tensor, tuple[int, int]]:

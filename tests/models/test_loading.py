@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import pickle
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from torch import Tensor
 
 from dptstream.errors import CheckpointError, DeviceError
 from dptstream.geometry import DepthKind
-from dptstream.models import default_model_name, installed_models, load_model
+from dptstream.models import catalog, default_model_name, installed_models, load_model
+from dptstream.models.loading import find_checkpoint
+from dptstream.models.store import Store
 from dptstream.models.weights import find_weights, read_checkpoint
 from tests.golden import load, seeded_clip_frame, seeded_image, seeded_state_dict
-from tests.models.small_checkpoint import small_state_dict
+from tests.models.small_checkpoint import small_state_dict, small_v3_state_dict
 
 PICTURE = seeded_image(40, 60, 1)
 
@@ -51,6 +52,29 @@ def test_the_whole_path_gives_the_authors_numbers(
     assert np.abs(depth - expected).max() < 1e-4 * expected.std()
     assert model.info.kind is kind
     assert model.info.decided_by["variant"] == "name"
+
+
+MIDAS = {
+    "midas_beitb16_384": ("192x320", "beit_base_384", 1e-4),
+    "midas_swin2t16_256": ("256x256", "swin2_tiny_256", 1e-4),
+    "midas_vitb_rn50_384": ("192x320", "hybrid_384", 5e-4),
+}
+
+
+@pytest.mark.parametrize("golden_name", MIDAS)
+def test_midas_files_load_with_the_buffers_they_hold_and_give_the_authors_numbers(
+    golden_name: str, tmp_path: Path
+) -> None:
+    size, variant, tolerance = MIDAS[golden_name]
+    buffers = {key: torch.zeros(shape) for key, shape in load(golden_name).buffers.items()}
+    torch.save(seeded_state_dict(golden_name) | buffers, tmp_path / "net.pt")
+    model = load_model(tmp_path / "net.pt")
+    height, width = (int(side) for side in size.split("x"))
+    picture = torch.from_numpy(seeded_image(height, width, 1))[None]
+    expected = load(golden_name).arrays[f"forward_{size}"]
+    depth = model(model.preprocess(picture, (height, width)))[0].numpy()
+    assert np.abs(depth - expected).max() < tolerance * expected.std()
+    assert (model.info.variant, model.info.output_resize) == (variant, "bicubic")
 
 
 def write_plain(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -192,20 +216,8 @@ def test_a_network_of_single_pictures_is_its_own_feed(checkpoint: Path) -> None:
     assert model.new_feed() is model
 
 
-def v3_state_dict() -> dict[str, Tensor]:
-    published: dict[str, Tensor] = {}
-    for key, tensor in small_state_dict().items():
-        if "mask_token" not in key and "refinenet4.resConfUnit1" not in key:
-            published[re.sub("^depth_head", "model.head", re.sub("^pretrained", "model.backbone.pretrained", key))] = (
-                tensor
-            )
-    for key in [key for key in published if "output_conv2" in key]:
-        published[key.replace("output_conv2", "sky_output_conv2")] = published[key] * 0
-    return published
-
-
 def test_a_network_that_needs_a_camera_gives_metres_only_with_one(tmp_path: Path) -> None:
-    save_file(v3_state_dict(), tmp_path / "da3metric.safetensors")
+    save_file(small_v3_state_dict(), tmp_path / "da3metric.safetensors")
     model = load_model(tmp_path / "da3metric.safetensors", size=28)
     assert (model.info.kind, model.info.canonical_focal_px) == (DepthKind.RELATIVE, 300)
     metric = model.with_field_of_view(np.radians(90))
@@ -352,6 +364,25 @@ def test_an_absent_file_and_an_unknown_name_are_told_apart(tmp_path: Path) -> No
         load_model("depth-anything-v2-smal")
     with pytest.raises(CheckpointError, match="dptstream models list shows all names"):
         load_model("xyzzy")
+
+
+def test_a_catalog_name_wins_over_a_folder_of_that_name(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "locate", lambda _, entry: checkpoint if entry.name == "tiny" else None)
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint("tiny") == (checkpoint, catalog.find("tiny"))
+    for folder in ("./tiny", Path("tiny"), "mine"):
+        with pytest.raises(CheckpointError, match="is a folder without a checkpoint"):
+            find_checkpoint(folder)
+
+
+def test_a_path_may_begin_at_home(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(checkpoint.parent))
+    monkeypatch.setenv("USERPROFILE", str(checkpoint.parent))
+    assert find_checkpoint(f"~/{checkpoint.name}") == (checkpoint, None)
 
 
 def test_a_folder_with_one_checkpoint_stands_for_it(checkpoint: Path) -> None:

@@ -198,3 +198,15 @@ def test_padding_repeats_the_edge_on_both_sides(info: ModelInfo, padded_hw: tupl
 def test_the_default_changes_nothing() -> None:
     assert Preprocessing() == AS_AUTHORS
     assert (AS_AUTHORS.size, AS_AUTHORS.fit) == (None, None)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; none is here")
+@pytest.mark.parametrize(("info", "tolerance"), [(DEPTH_ANYTHING, 1e-5), (MIDAS, 1e-5), (V3, 2 / 255 / 0.22)])
+def test_a_graphics_card_prepares_pictures_as_the_processor_does(info: ModelInfo, tolerance: float) -> None:
+    pictures = torch.from_numpy(seeded_image(216, 384, 3))[None]
+    input_hw = input_size_hw((216, 384), info, Preprocessing(size=252))
+    expected = preprocess(pictures, input_hw, info, torch.float32)
+    on_card = preprocess(pictures.cuda(), input_hw, info, torch.float32)
+    assert on_card.is_cuda
+    assert (on_card.cpu() - expected).abs().max() < tolerance

@@ -13,7 +13,7 @@ from dptstream.geometry import DepthKind
 from dptstream.models import load_model
 from dptstream.models.recognise import Evidence, Recognition, recognise
 from tests.golden import load
-from tests.models.small_checkpoint import small_state_dict
+from tests.models.small_checkpoint import small_state_dict, small_v3_state_dict
 
 RELATIVE, METRIC = DepthKind.RELATIVE_INVERSE, DepthKind.METRIC
 
@@ -94,6 +94,16 @@ def test_a_config_beside_the_file_goes_before_its_name(
     assert getattr(found.config, "variant", None) == variant
     assert getattr(found.config, "max_depth", None) == max_depth
     assert found.decided_by["variant"] == "config.json"
+
+
+@pytest.mark.parametrize("variant", ["v3-mono", "v3-metric"])
+def test_the_config_of_a_v3_repository_tells_mono_from_metric(variant: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_name": f"da{variant.removeprefix('v')}-large".replace("-m", "m")})
+    )
+    shapes = {key: tuple(tensor.shape) for key, tensor in small_v3_state_dict().items()}
+    found = recognise(shapes, Evidence(tmp_path / "model.safetensors"))
+    assert (getattr(found.config, "variant", None), found.decided_by["variant"]) == (variant, "config.json")
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[1, 2]", '{"model_type": "bert"}'])
