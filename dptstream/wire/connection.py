@@ -11,7 +11,7 @@ from contextlib import suppress
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from .endpoints import Context, connect, prepare_client
+from .endpoints import Context, connect, prepare_client, read_parts
 from .keys import ClientKeys
 from .packing import Part
 
@@ -74,14 +74,7 @@ class Connection:
 
     def read(self, max_parts: int) -> list[Part]:
         """Read one whole message without copying; of one with too many parts, just one too many."""
-        parts: list[Part] = []
-        more = True
-        while more:
-            part = self._socket.recv(copy=False)
-            more = part.more
-            if len(parts) <= max_parts:
-                parts.append(part.buffer)
-        return parts
+        return read_parts(self._socket, max_parts)
 
     def close(self) -> None:
         """Let go of everything at once."""

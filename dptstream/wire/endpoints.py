@@ -9,6 +9,7 @@ import zmq
 
 from ..errors import WireError
 from .keys import ClientKeys, ServerKeys
+from .packing import Part
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5577"
 """Where a feed is found unless said otherwise."""
@@ -107,3 +108,15 @@ def connect(socket: Socket, endpoint: str) -> None:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
         raise ValueError(f"cannot connect to {endpoint}: {error.strerror}") from None
+
+
+def read_parts(socket: Socket, max_parts: int) -> list[Part]:
+    """Read one whole message without copying; of one with too many parts, just one too many."""
+    parts: list[Part] = []
+    more = True
+    while more:
+        part = socket.recv(copy=False)
+        more = part.more
+        if len(parts) <= max_parts:
+            parts.append(part.buffer)
+    return parts

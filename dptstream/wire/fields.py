@@ -44,6 +44,10 @@ class Fields:
         """The names of all fields."""
         return set(self._fields)
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields as they are."""
+        return dict(self._fields)
+
     def _get(self, name: str) -> object:
         try:
             return self._fields[name]
