@@ -66,6 +66,16 @@ class ModelInfo:
         return record
 
 
+class DepthWindows(Protocol):
+    """A clip's depth over overlapping windows of frames, as the authors of video networks compute files."""
+
+    def feed(self, image_chw: Tensor) -> list[Tensor]:
+        """Take the next picture, (3, h, w) as ``preprocess`` gives it; return the depths (h, w) final by now, in order."""
+
+    def finish(self) -> list[Tensor]:
+        """Return the depths still to come, and be ready for another clip."""
+
+
 class DepthModel(Protocol):
     """A network with its recipe for pictures.
 
@@ -103,6 +113,9 @@ class DepthModel(Protocol):
 
         One that remembers starts anew by itself when the size of the pictures changes.
         """
+
+    def new_windows(self) -> DepthWindows | None:
+        """Return what sees a clip window by window, later frames included; None unless the network looks back in time."""
 
     def with_field_of_view(self, fov_x_rad: float) -> "DepthModel":
         """Return the model for pictures of a camera: itself, unless the network needs the focal length to give metres.

@@ -85,6 +85,10 @@ class NetworkModel:
             return self
         return FeedModel(self.network, self._info, self._preprocessing, fov_x_rad=self._fov_x_rad)
 
+    def new_windows(self) -> Windows | None:
+        """Return what sees a clip window by window, as the authors convert files; None unless it is a video network."""
+        return Windows(self) if self._info.temporal else None
+
     def input_size_hw(self, picture_hw: tuple[int, int], *, size: int | None = None) -> tuple[int, int]:
         """Return the network's (height, width) for a picture; see ``preprocess.input_size_hw``."""
         choices = self._preprocessing
@@ -101,6 +105,7 @@ class NetworkModel:
         Raises:
             ValueError: The size is not one that ``input_size_hw`` gives.
         """
+        images_bchw = images_bchw.to(self.dtype)
         height, width = images_bchw.shape[-2:]
         top, left = 0, 0
         if self._preprocessing.fit == "pad":
@@ -131,6 +136,37 @@ class FeedModel(NetworkModel):
             self._state = network.initial_state()
         depth_bhw, self._state = network.step(images_bchw, self._state)
         return cast("Tensor", depth_bhw)
+
+
+class Windows:
+    """A clip seen by a video network over overlapping windows; depths stay at the network's size.
+
+    The authors align windows after resizing to the picture; doing it before needs no memory for full pictures.
+    """
+
+    def __init__(self, model: NetworkModel) -> None:
+        """See a clip with ``model``, which must be a video network."""
+        from .depth_anything import OfflineVideo
+
+        self._model = model
+        self._video = OfflineVideo(model.network, metric=model.info.kind is DepthKind.METRIC)
+        self._window: tuple[slice, slice] = (slice(None), slice(None))
+
+    def feed(self, image_chw: Tensor) -> list[Tensor]:
+        """Take the next picture, (3, h, w) normalised; return the depths (h, w) that are final by now, in order."""
+        if self._model.preprocessing.fit == "pad":
+            height, width = image_chw.shape[-2:]
+            images_bchw, (top, left) = pad_to_multiple(image_chw[None], self._model.info)
+            image_chw = images_bchw[0]
+            self._window = (slice(top, top + height), slice(left, left + width))
+        return self._cut_out(self._video.feed(image_chw))
+
+    def finish(self) -> list[Tensor]:
+        """Return the depths still to come, and be ready for another clip."""
+        return self._cut_out(self._video.finish())
+
+    def _cut_out(self, depths_hw: list[Tensor]) -> list[Tensor]:
+        return [depth_hw.float()[self._window] for depth_hw in depths_hw]
 
 
 def predict(model: DepthModel, rgb_hwc: NDArray[np.uint8], *, size: int | None = None) -> NDArray[np.float32]:

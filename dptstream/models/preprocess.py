@@ -50,9 +50,10 @@ def input_size_hw(picture_hw: tuple[int, int], info: ModelInfo, choices: Preproc
         raise ValueError(f"a picture of {width}x{height} pixels has no depth; both sides must be at least 1")
     multiple = info.size_multiple
     size = choices.size or info.base_size
-    if info.narrow_beyond and max(picture_hw) / min(picture_hw) > info.narrow_beyond:
+    ratio = max(picture_hw) / min(picture_hw)
+    if info.narrow_beyond and ratio > info.narrow_beyond:
         # Video Depth Anything keeps the number of tokens of a 16:9 picture; 1.777 is the authors' number.
-        size = max(multiple, round(int(size * 1.777 / max(picture_hw) * min(picture_hw)) / multiple) * multiple)
+        size = max(multiple, round(int(size * 1.777 / ratio) / multiple) * multiple)
     if choices.fit == "pad":
         method: ResizeMethod = "upper_bound" if info.resize_method == "stretch" else info.resize_method
         scale = _scale(picture_hw, size, method)

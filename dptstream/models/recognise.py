@@ -248,7 +248,7 @@ def _variant_of_name(path: Path, allowed: tuple[str, ...]) -> str | None:
 def _variant_of_text(text: str, allowed: tuple[str, ...]) -> str | None:
     metric = "metric" in text
     if "video" in allowed:
-        return ("video-metric" if metric else "video") if "video" in text else None
+        return "video-metric" if metric else "video" if "video" in text or "vda" in text else None
     if "v3-mono" in allowed:
         return "v3-metric" if metric else "v3-mono" if "mono" in text else None
     if "v2" not in allowed:

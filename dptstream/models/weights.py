@@ -20,6 +20,7 @@ WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Endings of files with weights, most trusted first."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+_MOST_WRAPPERS = 3
 _ALLOWED = "a .safetensors file, or a .pth, .pt or .bin file that torch saved"
 
 
@@ -86,11 +87,9 @@ def unwrap(loaded: object, name: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: There are no tensors in it.
     """
-    while isinstance(loaded, Mapping):
-        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            break
-        loaded = inner
+    for _ in range(_MOST_WRAPPERS):
+        if isinstance(loaded, Mapping):
+            loaded = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), loaded)
     if not isinstance(loaded, Mapping):
         raise CheckpointError(f"{name} holds a {type(loaded).__name__}, no state dict: save model.state_dict() instead")
     tensors = {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}

@@ -193,6 +193,7 @@ def test_half_precision_stays_near_and_gives_float32(dtype: torch.dtype, checkpo
     depth = model.predict(PICTURE, size=28)
     assert model.dtype == dtype
     assert depth.dtype == np.float32
+    assert model(torch.zeros(1, 3, 14, 14)).dtype == torch.float32
     assert 0 < np.abs(depth - exact).mean() < 0.1 * exact.std() + 0.02 * np.abs(exact).mean()
 
 
@@ -352,6 +353,14 @@ def test_entries_of_another_shape_are_listed(tmp_path: Path) -> None:
 def test_a_file_without_weights_is_an_error(content: object, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match=message):
+        load_model(tmp_path / "net.pth")
+
+
+def test_a_checkpoint_that_holds_itself_does_not_hang(tmp_path: Path) -> None:
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="holds no tensors"):
         load_model(tmp_path / "net.pth")
 
 

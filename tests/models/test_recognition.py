@@ -57,6 +57,7 @@ def test_family_and_size_follow_from_keys_and_shapes(
         ),
         ("vda_vits", "video_depth_anything_vits.pth", "video"),
         ("vda_vits", "metric_video_depth_anything_vits.pth", "video-metric"),
+        ("vda_vits", "my_metric_net.pth", "video-metric"),
     ],
 )
 def test_the_name_tells_releases_apart(golden_name: str, path: str, variant: str) -> None:
