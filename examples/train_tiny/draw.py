@@ -12,8 +12,10 @@ from .shapes import hill_height
 from .textures import MATERIAL_WIDTH
 from .things import Solid, Vector
 
-NOWHERE = -1e4
-"""Height of what is not there."""
+NO_GROUND = -math.inf
+"""Height of the ground plane where there is none."""
+_ABSENT_Z = -1e5
+"""Where solids that pad a batch lie, far from every ray."""
 _FAR_HALF_M = 40.0
 """Solids larger than this are horizons: hills do not lift them."""
 
@@ -30,7 +32,7 @@ def draw_batch(seed: int, count: int, setting: Setting, device: torch.device) ->
     cameras = tuple(_cameras(rng, drafts, device))
     if hills is not None:
         solids_tensors, cameras = _lift(solids_tensors, cameras, hills, drafts)
-    ground_height = torch.tensor([NOWHERE if d.ground is None else 0.0 for d in drafts], device=device)
+    ground_height = torch.tensor([NO_GROUND if d.ground is None else 0.0 for d in drafts], device=device)
     ground = torch.tensor([d.ground or [1.0] * MATERIAL_WIDTH for d in drafts], device=device)
     return Scenes(solids_tensors, ground_height, ground, hills, _light(rng, drafts, device), (cameras[0], cameras[1]))
 
@@ -71,7 +73,7 @@ _ABSENT = [
     1.0,
     0,
     0,
-    10 * NOWHERE,
+    _ABSENT_Z,
     1e-3,
     1e-3,
     1e-3,

@@ -71,7 +71,7 @@ class Scenes:
 
     solids: Solids
     ground_height: Tensor
-    """(B,) height of the ground plane; very low where there is none."""
+    """(B,) height of the ground plane; minus infinity where there is none."""
     ground_material: Tensor
     """(B, MATERIAL_WIDTH)."""
     hills: Tensor | None

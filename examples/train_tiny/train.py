@@ -8,12 +8,14 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dptstream.models import dpt_tiny
 
@@ -113,13 +115,13 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         rgb = normalise(batch.rgb.to(self.device)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            prediction = self.network(rgb)
+        prediction = self._predict(rgb)
         weights = LossWeights(gradient=self.options.gradient)
         flow = None if batch.flow is None else batch.flow.to(self.device)
         loss, parts = total_loss(prediction.float(), batch.inverse.to(self.device), flow, weights)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with self._attention():
+            loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self._update_average()
@@ -140,6 +142,15 @@ class Trainer:
         }
         torch.save(state, unfinished)
         os.replace(unfinished, self.state_path)
+
+    def _predict(self, rgb: Tensor) -> Tensor:
+        with self._attention(), torch.autocast(self.device.type, torch.bfloat16):
+            prediction: Tensor = self.network(rgb)
+        return prediction
+
+    def _attention(self) -> AbstractContextManager[None]:
+        # On a CPU the fused kernel's backward pass is slower than plain matrix products on so few tokens.
+        return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
 
     def _load(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
