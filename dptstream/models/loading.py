@@ -50,7 +50,6 @@ def load(
         option=variant,
         by_sha256=known.variant if known else None,
         by_catalog=entry.variant if entry else None,
-        metadata=checkpoint.metadata,
     )
     recognition = recognise(checkpoint.shapes, evidence)
     network = build_network(recognition, checkpoint)

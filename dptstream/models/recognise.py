@@ -95,8 +95,6 @@ class Evidence:
     """What a known file with this hash is."""
     by_catalog: str | None = None
     """What the catalog name that fetched the file says."""
-    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Remarks inside the file."""
 
 
 def recognise(shapes: Shapes, evidence: Evidence) -> Recognition:

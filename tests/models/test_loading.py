@@ -201,10 +201,10 @@ def test_a_feed_of_a_video_network_is_the_authors_streaming(tmp_path: Path) -> N
     torch.save(seeded_state_dict("vda_vits"), tmp_path / "video_depth_anything_vits.pth")
     model = load_model(tmp_path / "video_depth_anything_vits.pth")
     assert model.info.temporal
-    expected = load("vda_vits").arrays["stream_36x98x126_input98"]
+    expected = load("vda_vits").arrays["stream_36x98x126_input98"][:3]
     feed, other = model.new_feed(), model.new_feed()
     other.predict(seeded_image(98, 126, 1), size=98)
-    frames = [seeded_clip_frame(index, count=36, height=98, width=126) for index in range(36)]
+    frames = [seeded_clip_frame(index, count=36, height=98, width=126) for index in range(11)]
     depths = np.stack([feed.predict(frame, size=98) for frame in frames])[::5]
     assert np.abs(depths - expected).max() < 1e-4 * expected.std()
     alone = feed.predict(seeded_image(56, 70, 1), size=56)  # another size: the feed starts anew
