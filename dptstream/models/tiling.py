@@ -64,6 +64,9 @@ class TiledModel:
         """Return itself: tiles of a feed are not remembered."""
         return self
 
+    def new_windows(self) -> None:
+        """Return None: tiles see single pictures."""
+
     def with_field_of_view(self, fov_x_rad: float) -> TiledModel:
         """Return the tiled model for pictures of a camera."""
         return TiledModel(self.model.with_field_of_view(fov_x_rad), self.tiling)

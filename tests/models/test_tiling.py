@@ -25,6 +25,8 @@ class BrightnessModel:
     def new_feed(self) -> "BrightnessModel":
         return self
 
+    def new_windows(self) -> None: ...
+
     def with_field_of_view(self, fov_x_rad: float) -> "BrightnessModel":
         return self
 
