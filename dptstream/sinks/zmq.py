@@ -1,0 +1,61 @@
+"""A sink that publishes. Owns no socket: the publisher is the caller's, and may carry several feeds."""
+
+from ..frames import DepthFrame
+from ..wire import Compression
+from ..wire.publisher import Publisher
+from .base import FeedInfo
+from .messages import MessageMaker, MessageOptions
+
+
+class ZmqSink:
+    """Publishes the frames of one source as one feed; each run is a session.
+
+    Args:
+        publisher: Started; closed by whoever started it, after the sink.
+        options: How frames are put into messages.
+        name: Name of the feed; None takes the source's.
+        compression: For thin links; the others are faster without.
+        smoothing: Name of the filter that steadied the depth, if any.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        options: MessageOptions | None = None,
+        *,
+        name: str | None = None,
+        compression: Compression = "none",
+        smoothing: str | None = None,
+    ) -> None:
+        self._publisher = publisher
+        self._options = options or MessageOptions()
+        self._name = name
+        self._compression = compression
+        self._smoothing = smoothing
+        self._maker: MessageMaker | None = None
+        self._note = ""
+
+    @property
+    def next_sequence(self) -> int:
+        """Always 0: what was published is gone."""
+        return 0
+
+    def open(self, feed: FeedInfo) -> None:
+        """Begin a session."""
+        self._maker = MessageMaker(feed, self._options, name=self._name, smoothing=self._smoothing)
+        self._publisher.announce(self._maker.feed, self._maker.session)
+
+    def write(self, frame: DepthFrame) -> None:
+        """Publish one frame; returns at once."""
+        assert self._maker is not None
+        self._publisher.send(self._maker.frame(frame), compression=self._compression)
+
+    def warn(self, line: str) -> None:
+        """Tell ``line`` at the end of the session."""
+        self._note = line
+
+    def close(self, *, complete: bool) -> None:
+        """Say that the session has ended."""
+        if self._maker is not None:
+            self._publisher.send(self._maker.end("finished" if complete else "stopped", self._note))
+            self._maker = None
