@@ -101,6 +101,8 @@ class Convert:
     network: ModelFlags = field(default_factory=ModelFlags)
     selection: SourceFlags = field(default_factory=SourceFlags)
     camera: CameraFlags = field(default_factory=CameraFlags)
+    causal: bool = False
+    """Let a video network see no later frames, as it would live; it otherwise sees whole windows, as its authors do."""
     sequential: bool = False
     """Run the stages one after the other, to compare with."""
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
@@ -142,12 +144,16 @@ class Convert:
         from ..engine import Engine, EngineConfig
         from ..temporal import SceneCutDetector
 
+        camera = self.camera.intrinsics(source.info) or source.info.intrinsics
+        if camera is not None:
+            model = model.with_field_of_view(camera.fov_x_rad)
+        windows = not (self.causal or source.info.live)
         engine = Engine(
             source,
             model,
             [sink],
-            config=EngineConfig(size=self.network.size, pipelined=not self.sequential),
-            intrinsics=self.camera.intrinsics(source.info),
+            config=EngineConfig(size=self.network.size, pipelined=not self.sequential, windows=windows),
+            intrinsics=camera,
             settings=self._settings(source, model),
             cut_detector=SceneCutDetector(),
         )
@@ -160,6 +166,8 @@ class Convert:
         return {
             "network_size_hw": [height, width],
             "fit": self.network.fit,
+            "tile": self.network.tile,
+            "causal": self.causal,
             "device": model.device.type,
             "precision": precision_name(model.dtype),
             "start": self.selection.start,
@@ -230,6 +238,8 @@ class Screen:
                 "         tiny is for trying out; for work that matters: --model depth-anything-v2-small "
                 "(Apache-2.0, downloads 99 MB)"
             )
+        if info.canonical_focal_px is not None:
+            self._say("         gives metres once the camera is known: --fov-x-deg, --focal-px or --focal-mm")
         self._say(f"device   {model.device}, {precision_name(model.dtype)}")
 
     @contextmanager

@@ -67,6 +67,8 @@ class ModelFlags:
     fit: Annotated[Literal["aspect", "stretch", "pad"] | None, tyro.conf.arg(metavar="aspect|stretch|pad")] = None
     """aspect keeps the picture's shape; stretch makes it square; pad repeats edges and cuts them off again. The default
     is the authors' way: aspect, but stretch for SwinV2."""
+    tile: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Work at N times the detail: overlapping tiles, each aligned to the whole picture's depth and blended. Slow."""
     device: str = "auto"
     """auto (CUDA, then Apple's MPS, then the CPU), cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -86,7 +88,7 @@ class ModelFlags:
         name = self.model or default_model_name()
         entry = next((entry for entry in ENTRIES if entry.name == name), None)
         with progress_bar(entry) if entry else nullcontext() as on_progress:
-            return load_model(
+            model: DepthModel = load_model(
                 name,
                 device=device,
                 dtype=dtype,
@@ -95,6 +97,11 @@ class ModelFlags:
                 accept_license=self.accept_license,
                 on_progress=on_progress,
             )
+        if self.tile is None:
+            return model
+        from ..models.tiling import TiledModel, Tiling
+
+        return TiledModel(model, Tiling(detail=self.tile))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The engine: runs a model over a source and hands depth to sinks."""
 
+from .config import EngineConfig
 from .device import PRECISIONS, choose_device, choose_dtype
-from .engine import Engine, EngineConfig, RunReport
+from .engine import Engine, RunReport
 from .metrics import Progress
 
 __all__ = ["PRECISIONS", "Engine", "EngineConfig", "Progress", "RunReport", "choose_device", "choose_dtype"]

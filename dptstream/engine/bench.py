@@ -20,8 +20,10 @@ from ..frames import DepthFrame, VideoFrame
 from ..models.base import DepthModel
 from ..sinks.base import Sink
 from ..sources.base import Source, SourceInfo, SourceStats
+from .config import EngineConfig
 from .device import cpu_count
-from .engine import CutDetector, Engine, EngineConfig, describe_feed
+from .engine import Engine, describe_feed
+from .loop import CutDetector
 
 WARM_UP_FRAMES = 3
 """Frames run before anything is timed."""

@@ -1,6 +1,10 @@
 """The steps a slot goes through on the device. Each submits work to one stream and returns."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import Tensor
 
 from ..errors import DeviceError
 from ..models.base import DepthModel
@@ -20,20 +24,41 @@ def infer(slot: Slot, backend: Backend, model: DepthModel, *, size: int | None) 
     """Preprocess and run the network: uint8 picture -> float32 depth, all on the compute stream."""
 
     def work() -> None:
-        height, width, _ = slot.device_input.shape
-        images_bchw = model.preprocess(slot.device_input[None], model.input_size_hw((height, width), size=size))
-        depth_hw = model(images_bchw)[0]
+        depth_hw = model(_network_input(slot, model, size))[0]
         slot.output_like(depth_hw).copy_(depth_hw)
 
     backend.compute.wait(slot.uploaded)
-    try:
+    with explained_memory(slot, backend):
         backend.compute.run(work)
+    backend.compute.record(slot.inferred)
+
+
+def preprocess(slot: Slot, backend: Backend, model: DepthModel, *, size: int | None) -> Tensor:
+    """Preprocess alone: uint8 picture -> (1, 3, h, w), and wait until the slot's picture is no longer needed."""
+    images: list[Tensor] = []
+    backend.compute.wait(slot.uploaded)
+    with explained_memory(slot, backend):
+        backend.compute.run(lambda: images.append(_network_input(slot, model, size)))
+    backend.compute.record(slot.inferred)
+    slot.inferred.synchronize()
+    return images[0]
+
+
+def _network_input(slot: Slot, model: DepthModel, size: int | None) -> Tensor:
+    height, width, _ = slot.device_input.shape
+    return model.preprocess(slot.device_input[None], model.input_size_hw((height, width), size=size))
+
+
+@contextmanager
+def explained_memory(slot: Slot, backend: Backend) -> Iterator[None]:
+    """Say what to do when the device runs out of memory."""
+    try:
+        yield
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"out of memory on {backend.device} for a picture of {slot.host_input.shape[1]}x{slot.host_input.shape[0]}: "
             "use a smaller --size or a smaller --model"
         ) from error
-    backend.compute.record(slot.inferred)
 
 
 def download(slot: Slot, backend: Backend) -> None:

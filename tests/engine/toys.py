@@ -87,6 +87,15 @@ class ToyModel:
             raise self._error
         return images_bchw[:, 0] + 256 * images_bchw[:, 1] + 65536 * images_bchw[:, 2]
 
+    def new_feed(self) -> "ToyModel":
+        return self
+
+    def new_windows(self) -> None:
+        return None
+
+    def with_field_of_view(self, fov_x_rad: float) -> "ToyModel":
+        return self
+
     def predict(self, rgb_hwc: np.ndarray, *, size: int | None = None) -> np.ndarray:
         return self(self.preprocess(torch.from_numpy(rgb_hwc)[None], (0, 0)))[0].numpy()
 

@@ -1,0 +1,317 @@
+"""One run of the engine: threads, slots and the first failure."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import EngineError, describe
+from ..frames import DepthFrame, VideoFrame
+from ..models.base import DepthModel, DepthWindows
+from ..sinks.base import Sink
+from ..sources.base import Source
+from .backend import Backend
+from .channel import Channel, ChannelClosed
+from .config import EngineConfig
+from .metrics import Metrics, Progress
+from .slots import Slot, SlotState
+from .stages import download, infer, preprocess, upload
+
+PROGRESS_SECONDS = 0.1
+"""How often ``on_progress`` is called."""
+
+
+STOP_SECONDS = 2.0
+"""How long a source may sit in one read after ``stop`` before it is closed under its reader."""
+
+
+class CutDetector(Protocol):
+    """Finds the first frame of each shot."""
+
+    def step(self, rgb_hwc: object) -> bool:
+        """Return whether a new shot begins with this picture."""
+
+
+class Run:
+    """The state of one run: slots, channels, threads and the first failure."""
+
+    def __init__(
+        self,
+        source: Source,
+        model: DepthModel,
+        config: EngineConfig,
+        cut_detector: CutDetector | None,
+        backend: Backend,
+        stopping: threading.Event,
+    ) -> None:
+        in_order = model.info.temporal
+        self._source, self._shared_model = source, model
+        self._model = model.new_feed()
+        self._windows = model.new_windows() if config.windows else None
+        self._config, self._cut_detector, self._backend = config, cut_detector, backend
+        self._stopping = stopping
+        self._cancelled = threading.Event()
+        self._failure: EngineError | None = None
+        self._failure_lock = threading.Lock()
+        self._worker_count = config.workers_for(model.device, in_order=in_order) if config.pipelined else 1
+        self._threads_each = config.threads_for(model.device, in_order=in_order)
+        count = config.slots_for(model.device, in_order=in_order)
+        self._slots = [Slot(index, backend, poison=config.poison) for index in range(count)]
+        self._free: Channel[Slot] = Channel(count)
+        self._filled: Channel[Slot] = Channel(count)
+        self._in_order: Channel[Slot] = Channel(count)
+        self._outbox: Channel[DepthFrame] = Channel(count)
+        self._cuts: dict[int, bool] = {}
+        self._sinks: list[tuple[Sink, int]] = []
+        self._first_sequence = 0
+        self.metrics = Metrics(self._worker_count)
+        self.decoded = 0
+
+    def deliver_to(self, sinks: list[tuple[Sink, int]]) -> None:
+        """Give each sink the frames from its first one on; nothing before all of these is inferred.
+
+        A video network is the exception: what it gives depends on every frame before, so it sees them all.
+        """
+        self._sinks = sinks
+        self._first_sequence = 0 if self._model.info.temporal else min((first for _, first in sinks), default=0)
+
+    def sequential(self, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
+        """Run every stage in this thread, one frame after the other."""
+
+        def filled() -> Iterator[Slot]:
+            with self._stage("decode"):
+                for frame in self._frames():
+                    yield _filled(self._slots[0], frame)
+                    on_progress(self.metrics.progress(frame_count))
+
+        if self._windows is not None:
+            with self._stage("infer"):
+                for depth in self._depth_by_windows(self._windows, filled()):
+                    with self._stage("write", depth.video.sequence):
+                        self._deliver(depth)
+        else:
+            for slot in filled():
+                sequence = self._frame_in(slot).sequence
+                with self._stage("infer", sequence):
+                    self._submit(slot)
+                if not self._cancelled.is_set():
+                    with self._stage("write", sequence):
+                        self._write(slot)
+        self._raise_failure()
+
+    def pipelined(self, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
+        """Run the stages in threads of their own and wait for them, reporting progress from here."""
+        for slot in self._slots:
+            self._free.put(slot)
+        loops = [self._decode_loop]
+        if self._windows is not None:
+            loops += [self._window_loop, self._deliver_loop]
+        else:
+            loops += [*([self._infer_loop] * self._worker_count), self._write_loop]
+        threads = [threading.Thread(target=loop, name=f"dptstream{loop.__name__}") for loop in loops]
+        for thread in threads:
+            thread.start()
+        try:
+            self._watch(threads[-1], on_progress, frame_count)
+        except BaseException:
+            self._cancel()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        self._raise_failure()
+
+    def _watch(self, last: threading.Thread, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
+        """Report progress until the last stage ends; close a source that does not notice being stopped."""
+        stop_seen: float | None = None
+        while last.is_alive() and not self._cancelled.is_set():
+            last.join(PROGRESS_SECONDS)
+            on_progress(self.metrics.progress(frame_count))
+            if self._stopping.is_set():
+                stop_seen = stop_seen or time.monotonic()
+                if time.monotonic() - stop_seen > STOP_SECONDS:
+                    self._source.close()  # ends a read that waits for a camera or network gone silent
+
+    def _frames(self) -> Iterator[VideoFrame]:
+        """Yield the frames to infer, having shown every one to the cut detector."""
+        frames = iter(self._source)
+        while not (self._stopping.is_set() or self._cancelled.is_set()):
+            with self.metrics.busy("decode"):
+                self._probe("decode", self.decoded)
+                frame = next(frames, None)
+                if frame is None:
+                    return
+                self.decoded += 1
+                cut = self._cut_detector is not None and self._cut_detector.step(frame.image)
+            if frame.sequence >= self._first_sequence:
+                self._cuts[frame.sequence] = cut
+                yield frame
+
+    def _decode_loop(self) -> None:
+        with self._stage("decode"):
+            for frame in self._frames():
+                slot = _filled(self._free.get(), frame)
+                if self._windows is None:
+                    self._in_order.put(slot)
+                self._filled.put(slot)
+            self._filled.close()
+            self._in_order.close()
+
+    def _infer_loop(self) -> None:
+        self._set_threads()
+        for slot in self._filled:
+            with self._stage("infer", self._frame_in(slot).sequence):
+                self._submit(slot)
+            if self._cancelled.is_set():
+                return
+
+    def _submit(self, slot: Slot) -> None:
+        """Put one slot through the device: to DOWNLOADING, without waiting for the device."""
+        frame = self._frame_in(slot)
+        if self._cuts[frame.sequence]:
+            self._model = self._shared_model.new_feed()  # what a video network remembers ends with its shot
+        slot.advance(SlotState.COMPUTING)
+        with self.metrics.busy("infer"), torch.no_grad():
+            self._probe("infer", frame.sequence)
+            upload(slot, self._backend)
+            infer(slot, self._backend, self._model, size=self._config.size)
+            download(slot, self._backend)
+        slot.advance(SlotState.DOWNLOADING)
+
+    def _write_loop(self) -> None:
+        for slot in self._in_order:
+            if not slot.wait_until(SlotState.DOWNLOADING, self._cancelled):
+                return
+            with self._stage("write", self._frame_in(slot).sequence):
+                self._write(slot)
+                self._free.put(slot)
+            if self._cancelled.is_set():
+                return
+
+    def _write(self, slot: Slot) -> None:
+        """Wait for the download, free the slot and hand its depth to the sinks."""
+        frame = self._frame_in(slot)
+        if self._backend.asynchronous:
+            with self.metrics.busy("infer"):  # the host waits for the device: that is inference, not writing
+                slot.downloaded.synchronize()
+        self._probe("write", frame.sequence)
+        depth = self._depth_frame(slot.host_output.numpy().copy(), frame)
+        slot.advance(SlotState.READY)
+        slot.release()
+        self._deliver(depth)
+
+    def _window_loop(self) -> None:
+        self._set_threads()
+        assert self._windows is not None
+        with self._stage("infer"):
+            for depth in self._depth_by_windows(self._windows, self._filled):
+                self._outbox.put(depth)
+            self._outbox.close()
+
+    def _depth_by_windows(self, windows: DepthWindows, slots: Iterable[Slot]) -> Iterator[DepthFrame]:
+        """Yield depth in order; it comes up to a window's length after its picture. Windows end with their shot."""
+        waiting: deque[VideoFrame] = deque()
+        shape: tuple[int, ...] | None = None
+        for slot in slots:
+            frame = self._frame_in(slot)
+            if waiting and (self._cuts[frame.sequence] or shape != frame.image.shape):
+                yield from self._finished(windows.finish, waiting)
+            shape = frame.image.shape
+            waiting.append(frame)
+            slot.advance(SlotState.COMPUTING)
+            self._probe("infer", frame.sequence)
+            upload(slot, self._backend)
+            images_bchw = preprocess(slot, self._backend, self._model, size=self._config.size)
+            slot.advance(SlotState.DOWNLOADING)
+            slot.advance(SlotState.READY)
+            slot.release()
+            if self._config.pipelined:
+                self._free.put(slot)
+            yield from self._finished(partial(windows.feed, images_bchw[0]), waiting)
+        yield from self._finished(windows.finish, waiting)
+
+    def _finished(self, work: Callable[[], list[Tensor]], waiting: "deque[VideoFrame]") -> Iterator[DepthFrame]:
+        """Run a step of the windows and pair what it gives with the pictures that wait for it."""
+        depths: list[Tensor] = []
+        with self.metrics.busy("infer"), torch.no_grad():
+            self._backend.compute.run(lambda: depths.extend(depth_hw.cpu() for depth_hw in work()))
+        for depth_hw in depths:
+            yield self._depth_frame(depth_hw.numpy(), waiting.popleft())
+
+    def _deliver_loop(self) -> None:
+        for depth in self._outbox:
+            with self._stage("write", depth.video.sequence):
+                self._probe("write", depth.video.sequence)
+                self._deliver(depth)
+            if self._cancelled.is_set():
+                return
+
+    def _depth_frame(self, depth_hw: NDArray[np.float32], frame: VideoFrame) -> DepthFrame:
+        info = self._model.info
+        return DepthFrame(depth_hw, info.kind, frame, info.output_resize, scene_cut=self._cuts.pop(frame.sequence))
+
+    def _deliver(self, depth: DepthFrame) -> None:
+        with self.metrics.busy("write"):
+            for sink, first in self._sinks:
+                if depth.video.sequence >= first:
+                    sink.write(depth)
+        self.metrics.frame_written()
+
+    def _set_threads(self) -> None:
+        if self._model.device.type == "cpu":
+            torch.set_num_threads(self._threads_each)
+
+    @staticmethod
+    def _frame_in(slot: Slot) -> VideoFrame:
+        assert slot.frame is not None
+        return slot.frame
+
+    @contextmanager
+    def _stage(self, stage: str, sequence: int | None = None) -> Iterator[None]:
+        """Turn any failure inside into the run's failure, unless one came first."""
+        try:
+            yield
+        except ChannelClosed:
+            return  # another stage failed and cancelled this one
+        except Exception as error:  # noqa: BLE001 - whatever a stage raises ends the run and is raised from it
+            self._fail(stage, self.decoded if sequence is None else sequence, error)
+
+    def _fail(self, stage: str, sequence: int, error: Exception) -> None:
+        with self._failure_lock:
+            if self._failure is None:
+                self._failure = error if isinstance(error, EngineError) else EngineError(stage, sequence, error)
+                if self._failure is not error:
+                    self._failure.__cause__ = error
+            else:
+                self._failure.add_note(f"then also {stage}, frame {sequence}: {describe(error)}")
+        self._cancel()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure from self._failure.__cause__
+
+    def _cancel(self) -> None:
+        self._cancelled.set()
+        self._source.close()
+        for channel in (self._free, self._filled, self._in_order, self._outbox):
+            channel.abort()
+
+    def _probe(self, stage: str, sequence: int) -> None:
+        if self._config.probe is not None:
+            self._config.probe(stage, sequence)
+
+
+def _filled(slot: Slot, frame: VideoFrame) -> Slot:
+    """Copy a picture into a free slot."""
+    slot.advance(SlotState.FILLING)
+    slot.fill(frame)
+    slot.advance(SlotState.FILLED)
+    return slot
