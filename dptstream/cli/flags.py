@@ -67,7 +67,7 @@ class ModelFlags:
     fit: Annotated[Literal["aspect", "stretch", "pad"] | None, tyro.conf.arg(metavar="aspect|stretch|pad")] = None
     """aspect keeps the picture's shape; stretch makes it square; pad repeats edges and cuts them off again. The default
     is the authors' way: aspect, but stretch for SwinV2."""
-    tile: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    tile: Annotated[float | None, tyro.conf.arg(metavar="N")] = None
     """Work at N times the detail: overlapping tiles, each aligned to the whole picture's depth and blended. Slow."""
     device: str = "auto"
     """auto (CUDA, then Apple's MPS, then the CPU), cpu, cuda, cuda:1 or mps."""

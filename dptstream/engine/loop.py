@@ -36,7 +36,7 @@ STOP_SECONDS = 2.0
 class CutDetector(Protocol):
     """Finds the first frame of each shot."""
 
-    def step(self, rgb_hwc: object) -> bool:
+    def step(self, rgb_hwc: NDArray[np.uint8]) -> bool:
         """Return whether a new shot begins with this picture."""
 
 
