@@ -1,5 +1,22 @@
-"""What is known across frames: where shots begin."""
+"""What is known across frames: where shots begin, what smooths them, and how much they flicker."""
 
+from .base import TemporalFilter
+from .config import TemporalConfig, TemporalPreset
+from .filter import CausalFilter, DeviceFilter, MotionFinder
+from .flicker import FlickerMeter, FlickerScore
 from .scene_cuts import CutState, SceneCutDetector
+from .state import FilterState
 
-__all__ = ["CutState", "SceneCutDetector"]
+__all__ = [
+    "CausalFilter",
+    "CutState",
+    "DeviceFilter",
+    "FilterState",
+    "FlickerMeter",
+    "FlickerScore",
+    "MotionFinder",
+    "SceneCutDetector",
+    "TemporalConfig",
+    "TemporalFilter",
+    "TemporalPreset",
+]
