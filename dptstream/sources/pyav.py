@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import av
 import numpy as np
@@ -17,6 +17,7 @@ from .conversion import RgbConverter, orientation_of
 from .framing import crop_image, crop_intrinsics, require_fit
 from .locations import short_name, without_secrets
 from .options import SourceOptions, parse_time
+from .orientation import Orientation
 from .reader import StreamReader
 from .selection import FrameSelector, Verdict, expected_count
 from .timeline import Timeline
@@ -40,7 +41,8 @@ class PyAvSource:
         self._stats = SourceStats()
         self._converter = RgbConverter(self._stats)
         self._closed = False
-        self._size_wh = (0, 0)
+        self._form = _Form(0, 0, 0)
+        self._orientation = Orientation()
         self._reader = StreamReader(location, options, self._stats)
         try:
             self._decoded = self._reader.frames()
@@ -144,22 +146,25 @@ class PyAvSource:
         return self._stream_start + int(start.value / self._info.time_base)
 
     def _upright(self, decoded: av.VideoFrame) -> NDArray[np.uint8]:
-        size_wh = (decoded.width, decoded.height)
-        if size_wh != self._size_wh:
-            self._stats.warn(
-                f"the picture's size changes on the way, from {self._size_wh[0]}x{self._size_wh[1]} "
-                f"to {size_wh[0]}x{size_wh[1]}"
-            )
-            self._size_wh = size_wh
-        return self._converter.convert(decoded, orientation_of(decoded))
+        form = _Form(decoded.width, decoded.height, decoded.rotation)
+        if form != self._form:
+            if (form.width, form.height) != (self._form.width, self._form.height):
+                self._stats.warn(
+                    f"the picture's size changes on the way, from {self._form.width}x{self._form.height} "
+                    f"to {form.width}x{form.height}"
+                )
+            # Not asked of each frame: the answer ties a frame into a reference cycle, and memory would pile up.
+            self._form, self._orientation = form, orientation_of(decoded)
+        return self._converter.convert(decoded, self._orientation)
 
     def _describe(self, first: av.VideoFrame | None) -> SourceInfo:
         stream, crop = self._reader.stream, self._options.crop
         location = without_secrets(self._location)
         if first is None or stream.time_base is None:
             raise SourceError(f"{location}: not one frame of it can be decoded")
-        self._size_wh = width, height = (first.width, first.height)
-        if orientation_of(first).transposed:
+        self._form, self._orientation = _Form(first.width, first.height, first.rotation), orientation_of(first)
+        width, height = first.width, first.height
+        if self._orientation.transposed:
             width, height = height, width
         if crop is not None:
             require_fit(crop, width, height, location)
@@ -198,6 +203,14 @@ class PyAvSource:
                 f"the video ends at {float(last_seconds):.2f} s although it announces {float(announced):.2f} s; "
                 "the file may be cut off"
             )
+
+
+class _Form(NamedTuple):
+    """How a frame is stored; while it stays, so does the way to turn it."""
+
+    width: int
+    height: int
+    rotation_deg: int
 
 
 def _stated_ticks(frame: av.VideoFrame) -> int | None:

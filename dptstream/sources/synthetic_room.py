@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Intrinsics
-from .synthetic import SyntheticTruth
 from .synthetic_raycast import Doubles, Floats, Hits, Pose, Rays, Thing, cast
 from .synthetic_texture import TEXTURE_SIDE, make_texture
+from .synthetic_truth import SyntheticTruth
 
 _ROOM = (np.array([-4.0, -1.6, -3.0]), np.array([4.0, 1.4, 10.0]))
 _TEXELS_PER_METRE = 90

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Intrinsics
-from .synthetic import SyntheticTruth
 from .synthetic_texture import TEXTURE_SIDE, make_texture
+from .synthetic_truth import SyntheticTruth
 
 _DISTANCE_M = 2.0
 _TRAVEL_PX = (240, 136)  # how far the window wanders over the wall before it turns back
