@@ -49,7 +49,7 @@ class DepthFolder:
         self._next_sequence = 0
         self._run: _Run | None = None
         self._executor: ThreadPoolExecutor | None = None
-        self._failed = False
+        self._failure: SinkError | None = None
 
     @property
     def next_sequence(self) -> int | None:
@@ -82,12 +82,16 @@ class DepthFolder:
         Raises:
             SinkError: This or an earlier frame could not be written.
         """
+        if self.finished:
+            return
         if self._run is None:
-            raise ValueError("write needs an open folder that is not finished")
+            raise ValueError("write needs an open folder")
+        if self._failure is not None:
+            raise self._failure
         try:
             self._run.write(frame)
-        except SinkError:
-            self._failed = True
+        except SinkError as error:
+            self._failure = error
             raise
 
     def warn(self, line: str) -> None:
@@ -117,7 +121,7 @@ class DepthFolder:
             if complete:
                 run.complete(self.warnings)
             else:
-                run.leave(self.warnings, quietly=self._failed)
+                run.leave(self.warnings, quietly=self._failure is not None)
         finally:
             run.deferred.close()
             if self._executor is not None:

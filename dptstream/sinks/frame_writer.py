@@ -15,8 +15,8 @@ from .journal import FrameRecord
 from .layout import Layout
 from .mapping import LAST_CODE
 from .options import FolderOptions, Format
-from .preview import pack_picture
 from .quantity import Quantity
+from .waiting import WaitingFrame, pack_waiting
 
 _CODE_FORMATS = frozenset({"png16", "ffv1"})
 
@@ -103,13 +103,13 @@ class FrameWriter:
         }
 
     def _keep(self, frame: DepthFrame) -> int:
-        fields: dict[str, NDArray[np.generic]] = {
-            "depth": frame.depth,
-            "size_hw": np.array([frame.video.height, frame.video.width]),
-            "output_resize": np.array(frame.output_resize),
-        }
-        if "ply" in self.options.formats or (self.options.side_by_side and "preview" in self.options.formats):
-            fields["picture"] = pack_picture(frame.video.image, lossless="ply" in self.options.formats)
-        return write_file(
-            self.layout.scratch_frame(frame.video.sequence), npz_bytes(fields), scratch=self.layout.scratch
+        lossless = "ply" in self.options.formats
+        shows_picture = self.options.side_by_side and "preview" in self.options.formats
+        waiting = WaitingFrame(
+            frame.depth,
+            (frame.video.height, frame.video.width),
+            frame.output_resize,
+            frame.video.image if lossless or shows_picture else None,
         )
+        path = self.layout.scratch_frame(frame.video.sequence)
+        return write_file(path, pack_waiting(waiting, lossless=lossless), scratch=self.layout.scratch)

@@ -77,7 +77,7 @@ class Layout:
 
     def scratch_frame(self, sequence: int) -> Path:
         """Return where the depth of frame ``sequence`` waits for its shot's range."""
-        return self.scratch / f"frame.{sequence:07d}.npz"
+        return self.scratch / f"frame.{sequence:07d}.depth"
 
     def segment(self, first: int, name: Format) -> Path:
         """Return where the part of a video that begins with frame ``first`` waits to be joined."""

@@ -11,7 +11,8 @@ Result = TypeVar("Result")
 class OrderedWindow(Generic[Result]):
     """A bounded number of jobs in flight on a pool; results come in the order of submission.
 
-    The first job that failed raises its error where its result would have come. Used from one thread.
+    The first job that failed raises its error where its result would have come, and no result comes
+    after it. Used from one thread.
     """
 
     def __init__(self, executor: ThreadPoolExecutor, limit: int) -> None:
@@ -24,12 +25,12 @@ class OrderedWindow(Generic[Result]):
         """Start ``job``, waiting for the oldest one while the window is full; yield what has finished."""
         self._jobs.append(self._executor.submit(job))
         while self._jobs and (len(self._jobs) > self._limit or self._jobs[0].done()):
-            yield self._jobs.popleft().result()
+            yield self._oldest()
 
     def drain(self) -> Iterator[Result]:
         """Wait for every job and yield the results that are left."""
         while self._jobs:
-            yield self._jobs.popleft().result()
+            yield self._oldest()
 
     def abandon(self) -> None:
         """Drop the jobs that have not begun and wait for the others, whatever became of them."""
@@ -39,3 +40,10 @@ class OrderedWindow(Generic[Result]):
             job = self._jobs.popleft()
             if not job.cancelled():
                 job.exception()
+
+    def _oldest(self) -> Result:
+        try:
+            return self._jobs.popleft().result()
+        except BaseException:
+            self.abandon()
+            raise

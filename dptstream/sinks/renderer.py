@@ -1,14 +1,12 @@
 """Turns the waiting depth of one frame into its deferred files and pictures. Called from several threads."""
 
-import zipfile
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SinkError
-from ..frames import OutputResize, resize_depth
+from ..frames import resize_depth
 from ..geometry import DepthKind
 from .base import FeedInfo
 from .files import write_file
@@ -18,22 +16,9 @@ from .options import FolderOptions, Format
 from .ply import ply_bytes
 from .png import png16_bytes
 from .points import FAR_UNITS, NEAR_UNITS, colored_points, distances, grid_camera
-from .preview import even_sized, fit, paint, unpack_picture
+from .preview import even_sized, fit, paint
 from .quantity import Quantity
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WaitingFrame:
-    """A frame's depth as it waits in scratch."""
-
-    depth: NDArray[np.float32]
-    """(h, w) as the model gave it."""
-    size_hw: tuple[int, int]
-    """Height and width of the picture."""
-    output_resize: OutputResize
-    """How the depth is brought to the picture's size."""
-    picture: NDArray[np.uint8] | None
-    """(H, W, 3) RGB, where a format needs it."""
+from .waiting import WaitingFrame, unpack_waiting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,14 +50,10 @@ class FrameRenderer:
         """Read the waiting frame ``sequence``; raises SinkError."""
         path = self.layout.scratch_frame(sequence)
         try:
-            with np.load(path, allow_pickle=False) as fields:
-                height, width = (int(side) for side in fields["size_hw"])
-                resize = cast("OutputResize", str(fields["output_resize"]))
-                picture = unpack_picture(fields["picture"]) if "picture" in fields else None
-                return WaitingFrame(fields["depth"], (height, width), resize, picture)
+            return unpack_waiting(path.read_bytes())
         except OSError as error:
-            raise SinkError(f"cannot read {path}: {error.strerror or error}; run again with --overwrite") from error
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise SinkError(f"cannot read {path}: {error.strerror}; run again with --overwrite") from error
+        except (ValueError, KeyError) as error:
             raise SinkError(f"{path} is damaged; run again with --overwrite") from error
 
     def values(self, waiting: WaitingFrame, size_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -84,7 +84,7 @@ def run(
     folder = DepthFolder(options)
     folder.open(feed)
     for frame in toy_frames(feed.kind) if frames is None else frames:
-        if frame.video.sequence >= folder.next_sequence:
+        if folder.next_sequence is not None and frame.video.sequence >= folder.next_sequence:
             folder.write(frame)
     folder.close(complete=True)
     return folder
