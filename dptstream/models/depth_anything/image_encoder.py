@@ -169,7 +169,9 @@ class ImageEncoder(nn.Module):
 
     def positions(self, patch_grid_hw: tuple[int, int]) -> Tensor:
         """Return the position embedding (1, 1 + gh * gw, C) of a grid, from memory when it was met before."""
-        if patch_grid_hw == (self.position_grid, self.position_grid):
+        # Where the size is symbolic (an export for all sizes), no branch may depend on it: the trained grid is resampled as well.
+        symbolic = not all(type(side) is int for side in patch_grid_hw)
+        if not symbolic and patch_grid_hw == (self.position_grid, self.position_grid):
             return self.position_embedding
         if torch.is_grad_enabled() and self.position_embedding.requires_grad:
             return self._resize_positions(patch_grid_hw)
@@ -179,12 +181,9 @@ class ImageEncoder(nn.Module):
     def _resize_positions(self, patch_grid_hw: tuple[int, int]) -> Tensor:
         trained = self.position_grid
         class_position, patch_positions = self.position_embedding[:, :1], self.position_embedding[:, 1:]
-        square = patch_positions.float().view(1, trained, trained, -1).permute(0, 3, 1, 2)
-        # DINOv2 gives the factor with 0.1 patch to spare, against rounding down. Bicubic then samples with that very factor,
-        # so the offset is part of the numbers, even along a side that keeps its length.
-        factors = [(side + 0.1) / trained for side in patch_grid_hw]
-        resized = F.interpolate(square, scale_factor=factors, mode="bicubic", align_corners=False)
-        return torch.cat((class_position, resized.flatten(2).transpose(1, 2).to(class_position.dtype)), dim=1)
+        square_ijc = patch_positions[0].float().view(trained, trained, -1)
+        resized_nc = resize_positions(square_ijc, patch_grid_hw).flatten(0, 1)
+        return torch.cat((class_position, resized_nc[None].to(class_position.dtype)), dim=1)
 
     def train(self, mode: bool = True) -> ImageEncoder:
         """Switch between training and use; training may have changed the positions, so forget their tables."""
@@ -200,3 +199,28 @@ class ImageEncoder(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._position_tables.clear()
         super()._load_from_state_dict(*args, **kwargs)
+
+
+def resize_positions(square_ijc: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """Resize positions (I, J, C) to (gh, gw, C) bicubically, as ``torch.nn.functional.interpolate`` does with a scale factor.
+
+    DINOv2 gives the factor with 0.1 patch to spare, against rounding down, and samples with that very factor, so the offset is
+    part of the numbers, even along a side that keeps its length. As products of matrices this also exports for sizes that are
+    not yet known.
+    """
+    rows_hi, columns_wj = (_cubic_weights(count, square_ijc) for count in grid_hw)
+    return torch.einsum("hi,wj,ijc->hwc", rows_hi, columns_wj, square_ijc)
+
+
+def _cubic_weights(count: int, square_ijc: Tensor) -> Tensor:
+    trained, device = square_ijc.shape[0], square_ijc.device
+    places = (torch.arange(count, device=device) + 0.5) * (trained / (count + 0.1)) - 0.5
+    patches = torch.arange(-2, trained + 2, device=device)
+    distance = (places[:, None] - patches).abs()
+    a = -0.75
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    weights = torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))
+    # Beyond the border the outermost patch goes on, so it takes the weights of its neighbours there.
+    stands_for = patches.clamp(0, trained - 1)[:, None] == patches[2:-2]
+    return weights @ stands_for.to(weights.dtype)
