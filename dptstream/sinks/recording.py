@@ -229,9 +229,9 @@ def _picture(array: Any, source_format: str, pixel_format: str, time_ms: int) ->
     return picture
 
 
-def _packet(data: bytes, stream: Stream | None, time_ms: int) -> av.Packet:
+def _packet(data: bytes, stream: Stream | None, time_ms: int) -> "av.Packet[Any]":
     assert stream is not None
-    packet = av.Packet(data)
+    packet: av.Packet[Any] = av.Packet(data)
     packet.stream = stream
     packet.pts = packet.dts = time_ms
     packet.time_base, packet.duration, packet.is_keyframe = _TICK, _USUAL_STEP_MS, True

@@ -1,0 +1,166 @@
+"""Reads recordings: the frames as they were received, values and times identical. Written by ``sinks/recording.py``."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from ..errors import SourceError, WireError
+from ..wire import FrameMessage, unpack
+from ..wire.packing import Part
+
+VERSION_TAG = "DPTSTREAM_RECORDING"
+"""Tag by which a recording is known."""
+_KNOWN_VERSIONS = ("1",)
+_MAX_PENDING = 64
+"""Frames whose parts may be outstanding; in a sound file it is one or two."""
+
+
+def is_recording(path: Path) -> bool:
+    """Return whether ``path`` is a recording of a depth feed; False for what cannot be opened."""
+    try:
+        with av.open(str(path)) as container:
+            return VERSION_TAG in container.metadata
+    except (OSError, av.FFmpegError):
+        return False
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The parts of one moment that were read so far."""
+
+    header: bytes | None = None
+    depth: Part | None = None
+    color: Part | None = None
+
+
+@dataclass(slots=True)
+class _Tracks:
+    """Which track is which."""
+
+    color: int | None
+    depth: int
+    headers: int
+    pending: dict[int, _Pending] = field(default_factory=dict)
+
+
+class Recording:
+    """An open recording; iterate once. A file that was cut off gives the frames it holds.
+
+    Attributes:
+        path: The file.
+        description: What ``description.json`` says.
+        calibration: What ``calibration.json`` says: the camera of the first frame.
+
+    Raises:
+        SourceError: The file cannot be read or is no recording.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._container: InputContainer = av.open(str(path))
+        except (OSError, av.FFmpegError) as error:
+            raise SourceError(f"cannot open {path}: {error.strerror or error}") from None
+        try:
+            self._tracks = self._find_tracks()
+            self.description = self._attached("description.json")
+            self.calibration = self._attached("calibration.json")
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the recording."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[FrameMessage]:
+        """Yield the frames in order; raises SourceError where one is damaged."""
+        streams = [stream for stream in self._container.streams if stream.type in ("video", "subtitle")]
+        try:
+            for packet in self._container.demux(streams):
+                if packet.pts is not None:
+                    yield from self._take(packet)
+        except av.InvalidDataError:
+            return  # the file was cut off within a frame
+
+    def _take(self, packet: "av.Packet[Any]") -> Iterator[FrameMessage]:
+        tracks, index = self._tracks, packet.stream.index
+        assert packet.pts is not None
+        moment = tracks.pending.setdefault(packet.pts, _Pending())
+        if index == tracks.headers:
+            moment.header = bytes(packet)
+        elif index == tracks.color and packet.stream.codec_context.name == "mjpeg":
+            moment.color = bytes(packet)
+        else:
+            pixel_format = "rgb24" if index == tracks.color else "gray16le"
+            for picture in packet.decode():
+                assert isinstance(picture, av.VideoFrame)
+                plane = np.ascontiguousarray(picture.to_ndarray(format=pixel_format)).reshape(-1).view(np.uint8).data
+                if index == tracks.color:
+                    moment.color = plane
+                else:
+                    moment.depth = plane
+        if moment.header and moment.depth is not None and (moment.color is not None or tracks.color is None):
+            del tracks.pending[packet.pts]
+            yield self._message(moment)
+        elif len(tracks.pending) > _MAX_PENDING:
+            raise SourceError(f"{self.path} is damaged: picture, depth and description do not belong together")
+
+    def _message(self, moment: _Pending) -> FrameMessage:
+        assert moment.header is not None
+        assert moment.depth is not None
+        planes = [moment.depth] if moment.color is None else [moment.depth, moment.color]
+        try:
+            feed = json.loads(moment.header)["feed"]
+            message = unpack([f"dpt/{feed}/frame".encode(), moment.header, *planes])
+        except (WireError, ValueError, KeyError, TypeError) as error:
+            raise SourceError(f"{self.path} is damaged: {error}") from None
+        if not isinstance(message, FrameMessage):
+            raise SourceError(f"{self.path} is damaged: a description is not that of a frame")
+        return message
+
+    def _find_tracks(self) -> _Tracks:
+        version = self._container.metadata.get(VERSION_TAG)
+        if version not in _KNOWN_VERSIONS:
+            found = "it lacks the tag" if version is None else f"its layout is version {version}, unknown here"
+            raise SourceError(f"{self.path} is not a recording that can be read: {found}")
+        titles = {stream.metadata.get("title"): stream.index for stream in self._container.streams}
+        if not {"depth", "description of each frame"} <= set(titles):
+            raise SourceError(f"{self.path} is damaged: it lacks the depth or its description")
+        for stream in self._container.streams.video:
+            stream.thread_type = "SLICE"  # frame by frame: nothing is held back
+        return _Tracks(titles.get("colour"), titles["depth"], titles["description of each frame"])
+
+    def _attached(self, name: str) -> dict[str, Any]:
+        for stream in self._container.streams.attachments:
+            if stream.name == name or stream.metadata.get("filename") == name:
+                try:
+                    content = json.loads(stream.data)
+                except ValueError:
+                    break
+                if isinstance(content, dict):
+                    return content
+        raise SourceError(f"{self.path} is damaged: {name} is missing or cannot be read")
+
+
+def read_recording(path: Path) -> Iterator[FrameMessage]:
+    """Yield the frames of a recording; raises SourceError."""
+    with Recording(path) as recording:
+        yield from recording
