@@ -1,12 +1,17 @@
 """Depth Anything V1 and V2: the authors' numbers, any size, and what a checkpoint's shapes tell."""
 
+import importlib
+import shutil
+import sys
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from dptstream.models import depth_anything
 from dptstream.models.depth_anything import Config, Model, config_from_shapes, convert, matches
 from tests.golden import load, normalised_batch, seeded_image, seeded_state_dict
 
@@ -298,3 +303,16 @@ def test_half_precision_is_finite_and_near(name: str, dtype: torch.dtype) -> Non
     assert (output - expected).abs().mean() < HALF_PRECISION_ERROR[dtype] * expected.std()
     levels = len(torch.unique(output))
     assert levels > 0.9 * output.numel() * (output > 0).float().mean()  # the last convolution leaves no steps
+
+
+def test_the_folder_works_on_its_own(tmp_path, monkeypatch) -> None:
+    shutil.copytree(Path(depth_anything.__file__).parent, tmp_path / "copied_family")
+    monkeypatch.syspath_prepend(tmp_path)
+    copied = importlib.import_module("copied_family")
+    try:
+        model = copied.Model(copied.Config("v2", 64, 4, (8, 8, 8, 8), 8, position_grid=2))
+        assert model(torch.zeros(1, 3, 28, 14)).shape == (1, 28, 14)
+        assert Path(copied.Model.forward.__code__.co_filename).is_relative_to(tmp_path)
+    finally:
+        for module in [name for name in sys.modules if name.startswith("copied_family")]:
+            del sys.modules[module]
