@@ -1,6 +1,7 @@
 """The camera's focal length, from the tags that cameras and phones leave in their files."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def intrinsics_of_video(tags: Mapping[str, str], width: int, height: int) -> Int
 def read_picture_tags(path: Path) -> tuple[Orientation, Mapping[int, object]]:
     """Read a picture's orientation and its EXIF camera tags; upright and empty where it has none."""
     try:
-        with Image.open(path) as image:
+        # Pillow warns of large pictures and of small faults in tags; neither matters for reading the tags.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             exif = image.getexif()
             orientation = exif.get(ExifTags.Base.Orientation, 1)
             return Orientation.from_exif(int(orientation)), dict(exif.get_ifd(ExifTags.IFD.Exif))

@@ -16,6 +16,7 @@ _CODECS = [
     (b"XPDS", "dpx"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000"),
 ]
+_WEBP_ANIMATION = 0x02  # among the flags of the extended header
 _PNM = {b"P1": "pbm", b"P2": "pgm", b"P3": "ppm", b"P4": "pbm", b"P5": "pgm", b"P6": "ppm"}
 
 
@@ -30,19 +31,22 @@ def codec_of(data: bytes) -> str | None:
 
 
 def decode_picture(data: bytes) -> av.VideoFrame:
-    """Decode one picture (a container such as WebP's animations gives none).
+    """Decode one picture.
 
     Raises:
-        av.error.FFmpegError: The bytes are damaged, cut off, or no picture.
+        ValueError: The bytes are no picture of a kind we read.
+        av.error.FFmpegError: They are damaged or cut off.
     """
     codec = codec_of(data)
     if codec is None:
-        raise av.error.InvalidDataError(0, "not a picture of a known format")
+        raise ValueError("not a picture of a known format (PNG, JPEG, TIFF, WebP, BMP, EXR, DPX, JPEG 2000, PNM)")
+    if codec == "webp" and data[12:16] == b"VP8X" and data[20:21] and data[20] & _WEBP_ANIMATION:
+        raise ValueError("an animated WebP, which FFmpeg does not read; save it as a GIF or a video")
     context = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
     if codec == "exr":
         # EXR holds linear light; networks (and eyes) expect pictures as a screen shows them.
         context.options = {"apply_trc": "iec61966_2_1"}
     frames = context.decode(av.Packet(data)) or context.decode(None)
     if not frames:
-        raise av.error.InvalidDataError(0, "the picture is empty or of a kind that FFmpeg does not read")
+        raise ValueError("a picture that holds nothing, or is cut off")
     return frames[0]

@@ -108,7 +108,7 @@ class PictureSource:
     def _read_or_pass_over(self, path: Path) -> NDArray[np.uint8] | None:
         try:
             frame = decode_picture(path.read_bytes())
-        except (av.error.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError, ValueError) as error:
             self._stats.corrupt += 1
             self._stats.damaged = True
             self._failures += 1
@@ -177,5 +177,7 @@ def _note_gaps(numbers: list[int], stats: SourceStats) -> None:
 
 def _explain_picture(error: Exception, path: Path) -> SourceError:
     if isinstance(error, av.error.FFmpegError):
-        return SourceError(f"{path}: not a picture, or a damaged one (FFmpeg cannot make sense of its content)")
+        return SourceError(f"{path}: a damaged or cut off picture (FFmpeg cannot make sense of its content)")
+    if isinstance(error, ValueError):
+        return SourceError(f"{path}: {error}")
     return explain(error, str(path))

@@ -7,6 +7,7 @@ import sys
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from dptstream.errors import SourceError
 from dptstream.sources import SourceOptions, open_source, parse_time
@@ -176,13 +177,34 @@ def test_a_damaged_picture_among_others_is_passed_over(tmp_path):
 def test_a_single_damaged_picture_is_an_error(tmp_path):
     path = write_picture(tmp_path / "picture.png", numbered_pictures(1)[0])
     path.write_bytes(path.read_bytes()[:60])
-    assert "not a picture, or a damaged one" in message_of(path)
+    assert "a damaged or cut off picture" in message_of(path)
 
 
 def test_a_folder_of_damaged_pictures_alone_is_an_error(tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_text("no picture")
-    assert "not a picture, or a damaged one" in message_of(tmp_path)
+    assert "not a picture of a known format" in message_of(tmp_path)
+
+
+def test_an_animated_webp_is_refused_with_advice(tmp_path):
+    first, second = (Image.fromarray(picture) for picture in numbered_pictures(2))
+    first.save(tmp_path / "moving.webp", save_all=True, append_images=[second])
+    assert "an animated WebP" in message_of(tmp_path / "moving.webp")
+
+
+def test_a_clip_without_frames(tmp_path):
+    with av.open(str(tmp_path / "clip.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.open()
+        container.start_encoding()
+    message_of(tmp_path / "clip.avi")
+
+
+def test_a_clip_whose_packets_are_all_corrupt(tmp_path):
+    path = write_video(tmp_path / "clip.avi", noisy_pictures(6), Coding(codec="png", pixel_format="rgb24", options={}))
+    path.write_bytes(path.read_bytes().replace(b"IDAT", b"XXXX"))
+    assert "not one frame of it can be decoded" in message_of(path)
 
 
 def test_a_picture_of_one_pixel_is_a_frame(tmp_path):

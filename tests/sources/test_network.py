@@ -44,12 +44,10 @@ def stalling_server(first_bytes: bytes) -> Iterator[str]:
 
     def serve() -> None:
         while not over.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
+            connection, _ = listener.accept()
             with connection:
-                connection.recv(4096)
+                if not connection.recv(4096):
+                    continue
                 header = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\nContent-Length: 100000000\r\n\r\n"
                 connection.sendall(header + first_bytes)
                 over.wait()
@@ -60,9 +58,9 @@ def stalling_server(first_bytes: bytes) -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         over.set()
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+        socket.create_connection(listener.getsockname()).close()  # wakes the thread that accepts
         thread.join()
+        listener.close()
 
 
 @contextmanager

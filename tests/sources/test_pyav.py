@@ -1,7 +1,9 @@
+import gc
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from dptstream.errors import SourceError
@@ -127,6 +129,21 @@ def test_a_picture_is_a_view_that_outlives_source_and_later_frames(tmp_path):
     assert not frames[0].image.flags.owndata
     for frame, picture in zip(frames, pictures, strict=True):
         np.testing.assert_array_equal(frame.image, picture)
+
+
+def test_memory_does_not_grow_with_the_frames_read(tmp_path):
+    process = psutil.Process()
+    path = write_video(
+        tmp_path / "clip.mp4", numbered_pictures(25, 1280, 720) * 8, Coding(options={"preset": "ultrafast"})
+    )
+    gc.disable()  # what waits for the collector is memory in use all the same
+    try:
+        with open_source(str(path)) as source:
+            resident = [process.memory_info().rss for _ in source]
+    finally:
+        gc.enable()
+    assert len(resident) == 200
+    assert max(resident[150:]) - max(resident[30:50]) < 60e6  # a tenth of what 100 frames hold
 
 
 def test_a_crop_is_a_window_of_the_upright_picture(tmp_path):
