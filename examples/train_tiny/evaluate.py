@@ -55,11 +55,12 @@ class Row:
     """Share of predicted depth steps within 3 px of true ones."""
 
 
-def load_predictor(checkpoint: Path) -> Predictor:
+def load_predictor(checkpoint: Path, base_size: int | None = None) -> Predictor:
     """Return a function from a picture (H, W, 3) uint8 to inverse depth (H, W).
 
     Args:
         checkpoint: a safetensors file, or a training state, of which the averaged weights are taken.
+        base_size: The shorter side of the network's input; None for the family's own.
     """
     if checkpoint.suffix == ".safetensors":
         weights = load_file(checkpoint)
@@ -75,7 +76,7 @@ def load_predictor(checkpoint: Path) -> Predictor:
     def predict(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         height, width = rgb.shape[:2]
         picture = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255.0
-        size = input_size_hw(height, width, config.base_size, config.size_multiple)
+        size = input_size_hw(height, width, base_size or config.base_size, config.size_multiple)
         resized = F.interpolate(picture, size=size, mode="bicubic", align_corners=False, antialias=True)
         with torch.inference_mode():
             small = network(normalise(resized.clamp(0, 1)))
@@ -121,7 +122,7 @@ def measure_all(predict: Predictor, examples: list[tuple[NDArray[np.uint8], metr
         near = (depth > 1e-3) & (depth < NEAR_M)
         if near.mean() < 0.1:
             continue
-        guesses = {"model": predict(rgb), "constant": np.ones_like(depth), "ramp": metrics.vertical_ramp(depth, near)}
+        guesses = {"model": predict(rgb), "constant": np.ones_like(depth), "ramp": metrics.vertical_ramp(depth)}
         for who, guess in guesses.items():
             rows[who].append(measure(who, depth, guess, np.random.default_rng(number)))
     return [_mean(who, entries) for who, entries in rows.items()]
@@ -156,7 +157,7 @@ def judge_photographs(predict: Predictor) -> dict[str, float | list[str]]:
     at_edges, by_chance = [], []
     for picture in found:
         guess = predict(picture.rgb)
-        ramp = np.linspace(0.0, 1.0, guess.shape[0])[:, None] * np.ones_like(guess)
+        ramp = metrics.vertical_ramp(guess)
         for who, values in (("model", guess), ("ramp", ramp)):
             near, far = (_values_at(values, picture.pairs[:, start : start + 2]) for start in (0, 2))
             right[who] += (near > far).tolist()
@@ -174,9 +175,9 @@ def judge_photographs(predict: Predictor) -> dict[str, float | list[str]]:
     }
 
 
-def evaluate(checkpoint: Path, scenes: Path, batches: int) -> dict[str, object]:
+def evaluate(checkpoint: Path, scenes: Path, batches: int, base_size: int | None = None) -> dict[str, object]:
     """Return all measurements of a checkpoint."""
-    predict = load_predictor(checkpoint)
+    predict = load_predictor(checkpoint, base_size)
     result: dict[str, object] = {}
     for setting in pool.SETTINGS:
         result[f"synthetic, {setting}"] = measure_all(predict, held_out(scenes, setting, batches))
@@ -237,8 +238,11 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, default=Path("held_out"), help="folder the held-out scenes are kept in")
     parser.add_argument("--batches", type=int, default=20, help="of 8 scenes, for each setting")
     parser.add_argument("--json", type=Path, help="write the measurements here")
+    parser.add_argument(
+        "--base-size", type=int, help="shorter side of the network's input; the family's own if not given"
+    )
     options = parser.parse_args()
-    result = evaluate(options.checkpoint, options.scenes, options.batches)
+    result = evaluate(options.checkpoint, options.scenes, options.batches, options.base_size)
     print(table(result))
     if options.json:
         plain = {
