@@ -1,5 +1,6 @@
 """FFmpeg's pictures to upright RGB arrays. Knows no container."""
 
+import sys
 from typing import cast
 
 import av
@@ -13,6 +14,7 @@ from .orientation import Orientation
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _PQ_WHITE_NITS = 203
+_NATIVE_RGB48 = "rgb48le" if sys.byteorder == "little" else "rgb48be"
 
 
 class RgbConverter:
@@ -30,6 +32,10 @@ class RgbConverter:
         # would say BT.601 for every size.
         is_untagged_hd = frame.colorspace == _UNSPECIFIED and (frame.width >= 1280 or frame.height > 576)
         matrix = Colorspace.ITU709 if is_untagged_hd and not frame.format.is_rgb else None
+        if frame.color_trc == ColorTrc.LINEAR:
+            # EXR holds linear light; networks (and eyes) expect pictures as a screen shows them.
+            linear = _rows_of(self._reformatter.reformat(frame, format=_NATIVE_RGB48, src_colorspace=matrix), 6)
+            return orientation.apply(_SCREEN_FROM_LINEAR[linear.view(np.uint16)])
         image = _rows_of(self._reformatter.reformat(frame, format="rgb24", src_colorspace=matrix), 3)
         if frame.color_trc == ColorTrc.SMPTE2084:
             # swscale can convert PQ, but takes seconds to prepare for it. HLG is made to be shown as it is.
@@ -56,12 +62,12 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     return Orientation() if matrix is None else Orientation.from_display_matrix(bytes(cast("memoryview", matrix)))
 
 
-def _rows_of(frame: av.VideoFrame, channels: int) -> NDArray[np.uint8]:
+def _rows_of(frame: av.VideoFrame, bytes_per_pixel: int) -> NDArray[np.uint8]:
     plane = frame.planes[0]
     # The array keeps the plane alive, and the plane its frame; rows are padded, hence a view with strides.
     memory: NDArray[np.uint8] = np.frombuffer(cast("memoryview", plane), np.uint8)
-    return memory.reshape(-1, plane.line_size)[: frame.height, : frame.width * channels].reshape(
-        frame.height, frame.width, channels
+    return memory.reshape(-1, plane.line_size)[: frame.height, : frame.width * bytes_per_pixel].reshape(
+        frame.height, frame.width, bytes_per_pixel
     )
 
 
@@ -76,8 +82,14 @@ def _make_screen_from_pq() -> NDArray[np.uint8]:
     light = nits / _PQ_WHITE_NITS
     knee = 0.7
     light = np.where(light < knee, light, 1 - (1 - knee) * np.exp(-(light - knee) / (1 - knee)))
+    return _as_srgb(light)
+
+
+def _as_srgb(light: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the codes with which an sRGB screen (IEC 61966-2-1) shows light of 0 to 1."""
     screen = np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.round(255 * screen).astype(np.uint8)
 
 
 _SCREEN_FROM_PQ = _make_screen_from_pq()
+_SCREEN_FROM_LINEAR = _as_srgb(np.arange(65536) / 65535)

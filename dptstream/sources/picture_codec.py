@@ -43,9 +43,6 @@ def decode_picture(data: bytes) -> av.VideoFrame:
     if codec == "webp" and data[12:16] == b"VP8X" and data[20:21] and data[20] & _WEBP_ANIMATION:
         raise ValueError("an animated WebP, which FFmpeg does not read; save it as a GIF or a video")
     context = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
-    if codec == "exr":
-        # EXR holds linear light; networks (and eyes) expect pictures as a screen shows them.
-        context.options = {"apply_trc": "iec61966_2_1"}
     frames = context.decode(av.Packet(data)) or context.decode(None)
     if not frames:
         raise ValueError("a picture that holds nothing, or is cut off")

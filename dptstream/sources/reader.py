@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import av
 from av.codec.context import Flags, ThreadType
@@ -23,6 +24,8 @@ CORRUPT_LIMIT = 500
 
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg renders text files (.txt, .nfo) as pictures of a terminal
 _EMPTY_POLL_S = 0.005
+# Up to PyAV 18 a tag that is not UTF-8 keeps a file from being opened, unless told otherwise; PyAV 19 is lenient.
+_LENIENT: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 class StreamReader:
@@ -139,24 +142,26 @@ class StreamReader:
 def _open_container(location: str, options: SourceOptions) -> InputContainer:
     kind, scheme = kind_of(location), scheme_of(location)
     settings = dict(options.format_options)
+    patience: tuple[float, float] | None = None
     if location.lower().endswith((".heic", ".heif")):
         raise SourceError(
             f"{without_secrets(location)}: HEIC photos are stored as tiles, of which only one would come; "
             "save it as JPEG or PNG first"
         )
+    if kind is LocationKind.ADDRESS and scheme != "file":
+        patience = (options.open_timeout_s, options.read_timeout_s)
+        if scheme in ("rtsp", "rtsps"):
+            settings.setdefault("rtsp_flags", "prefer_tcp")
+        if scheme in LIVE_SCHEMES:
+            settings.setdefault("fflags", "nobuffer")
     try:
         if kind is LocationKind.CAMERA:
             return _open_camera(location, settings)
-        if kind is LocationKind.ADDRESS and scheme != "file":
-            if scheme in ("rtsp", "rtsps"):
-                settings.setdefault("rtsp_flags", "prefer_tcp")
-            if scheme in LIVE_SCHEMES:
-                settings.setdefault("fflags", "nobuffer")
-            patience = (options.open_timeout_s, options.read_timeout_s)
-            return av.open(location, options=settings, timeout=patience, metadata_errors="replace")
-        return av.open(path_of_file_url(location), options=settings, metadata_errors="replace")
+        container: InputContainer = av.open(path_of_file_url(location), options=settings, timeout=patience, **_LENIENT)
     except (av.error.FFmpegError, OSError) as error:
+        # Without its cause: FFmpeg's own error repeats the address with the password in it.
         raise explain(error, location, timeout_s=options.open_timeout_s) from None
+    return container
 
 
 def _open_camera(location: str, settings: dict[str, str]) -> InputContainer:

@@ -269,3 +269,10 @@ def test_a_live_source_stamps_when_frames_came_and_hides_its_length(tmp_path):
 def test_a_recorded_source_carries_no_capture_time(tmp_path):
     frames, _ = read(write_video(tmp_path / "clip.mp4", numbered_pictures(2)))
     assert [frame.captured_ns for frame in frames] == [0, 0]
+
+
+def test_tags_that_are_not_utf8_do_not_keep_a_clip_from_being_read(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", numbered_pictures(2), Coding(metadata={"title": "SchXXXne Reise"}))
+    path.write_bytes(path.read_bytes().replace(b"SchXXXne", b"Sch\xf6\xff\xfene"))
+    frames, _ = read(path)
+    assert len(frames) == 2
