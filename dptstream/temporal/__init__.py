@@ -4,7 +4,9 @@ from .base import TemporalFilter
 from .config import TemporalConfig, TemporalPreset
 from .filter import CausalFilter, DeviceFilter, MotionFinder
 from .flicker import FlickerMeter, FlickerScore
+from .lookahead import smooth_shot
 from .scene_cuts import CutState, SceneCutDetector
+from .shot_store import RawShot, ShotStore
 from .state import FilterState
 
 __all__ = [
@@ -15,8 +17,11 @@ __all__ = [
     "FlickerMeter",
     "FlickerScore",
     "MotionFinder",
+    "RawShot",
     "SceneCutDetector",
+    "ShotStore",
     "TemporalConfig",
     "TemporalFilter",
     "TemporalPreset",
+    "smooth_shot",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from .align import Fit, fit_scale_shift, median_distance
 from .config import REFERENCE_RATE, TemporalConfig
-from .gauge import advance_gauge, initial_gauge
+from .gauge import GaugeStep, advance_gauge, initial_gauge
 from .motion import Grey
 from .planes import SUBPIXELS, Plane, PlaneOps
 from .state import FilterState
@@ -42,8 +42,8 @@ def first_state(ops: PlaneOps, work: Plane, moment_pts: float, thumbnail: Grey |
 
 def smooth(
     ops: PlaneOps, work: Plane, moment: Moment, state: FilterState, config: TemporalConfig, *, align: bool
-) -> FilterState:
-    """Return the state after a further frame of the shot; its ``depth`` is the smoothed map.
+) -> tuple[FilterState, GaugeStep]:
+    """Return the state after a further frame of the shot, and how its scale was placed.
 
     Args:
         ops: The library of planes.
@@ -53,28 +53,40 @@ def smooth(
         config: The filter's.
         align: Whether scale and shift may be changed.
     """
-    xp = ops.xp
-    steps = min(max((moment.pts_seconds - state.pts_seconds) * REFERENCE_RATE, 0.1), REFERENCE_RATE)
-    good = xp.isfinite(work)
+    good = ops.xp.isfinite(work)
     history, count, confidence = _carry(ops, moment, state)
-    known = xp.where(good, work, history)
+    known = ops.xp.where(good, work, history)
     fit, value_range = _compare(ops, known, history, confidence * good * (count > 0), align=align)
+    steps = _steps_between(state, moment)
     step, gauge = advance_gauge(ops, fit, value_range, state.gauge, config, age=state.age, steps=steps)
-    pair = _Pair(
-        known * step.raw_scale + step.raw_shift,
-        history * step.history_scale + step.history_shift,
-        confidence * count,
-        good,
-        step.outlier,
-        value_range,
-    )
-    if config.bend and align:
-        pair = _straighten(ops, pair, config, steps)
-    if config.average:
-        depth, count = _average(ops, pair, config, steps)
-    else:
-        depth, count = pair.current, xp.where(good, xp.ones_like(count), xp.minimum(count, pair.trust))
-    return FilterState(depth, count, gauge, moment.thumbnail, moment.pts_seconds, state.age + 1)
+    pair = _paired(known, history, confidence * count, good, step, value_range)
+    depth, count = _merge(ops, pair, config, steps, bend=config.bend and align)
+    return FilterState(depth, count, gauge, moment.thumbnail, moment.pts_seconds, state.age + 1), step
+
+
+def follow(
+    ops: PlaneOps,
+    work: Plane,
+    moment: Moment,
+    state: FilterState,
+    config: TemporalConfig,
+    step: GaugeStep,
+    *,
+    bend: bool,
+) -> FilterState:
+    """Return the state after a further frame whose scale was settled beforehand, forwards or backwards in time."""
+    good = ops.xp.isfinite(work)
+    history, count, confidence = _carry(ops, moment, state)
+    known = ops.xp.where(good, work, history)
+    value_range = _range_of(ops, _samples(known))
+    pair = _paired(known, history, confidence * count, good, step, value_range)
+    depth, count = _merge(ops, pair, config, _steps_between(state, moment), bend=config.bend and bend)
+    return FilterState(depth, count, state.gauge, moment.thumbnail, moment.pts_seconds, state.age + 1)
+
+
+def _steps_between(state: FilterState, moment: Moment) -> float:
+    seconds = abs(moment.pts_seconds - state.pts_seconds)
+    return min(max(seconds * REFERENCE_RATE, 0.1), REFERENCE_RATE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,18 +121,39 @@ def _carry(ops: PlaneOps, moment: Moment, state: FilterState) -> tuple[Plane, Pl
     return depth, count, ops.resize(moment.confidence, (height, width))
 
 
+def _paired(known: Plane, history: Plane, trust: Plane, good: Plane, step: GaugeStep, value_range: Plane) -> _Pair:
+    """Bring the frame and its history to the common scale that ``step`` names."""
+    current = known * step.raw_scale + step.raw_shift
+    history = history * step.history_scale + step.history_shift
+    return _Pair(current, history, trust, good, step.outlier, value_range)
+
+
 def _compare(ops: PlaneOps, known: Plane, history: Plane, weight: Plane, *, align: bool) -> tuple[Fit, Plane]:
     """Return how the frame compares with the history, and the frame's range."""
-    first = SAMPLE_EVERY // 2 if min(known.shape) > SAMPLE_EVERY // 2 else 0
-    raw, reference, trust = (
-        plane[first::SAMPLE_EVERY, first::SAMPLE_EVERY].reshape(-1) for plane in (known, history, weight)
-    )
-    low, high = ops.ranks(raw, (0.02, 0.98))
+    raw, reference, trust = (_samples(plane) for plane in (known, history, weight))
+    fit = fit_scale_shift(ops, raw, reference, trust) if align else median_distance(ops, raw, reference)
+    return fit, _range_of(ops, raw)
+
+
+def _samples(plane: Plane) -> Plane:
+    first = SAMPLE_EVERY // 2 if min(plane.shape) > SAMPLE_EVERY // 2 else 0
+    return plane[first::SAMPLE_EVERY, first::SAMPLE_EVERY].reshape(-1)
+
+
+def _range_of(ops: PlaneOps, samples: Plane) -> Plane:
+    low, high = ops.ranks(samples, (0.02, 0.98))
     # A flat map has no range: the tiny share of its value keeps divisions finite.
-    value_range = high - low + 1e-6 * ops.xp.abs(high) + 1e-12
-    if align:
-        return fit_scale_shift(ops, raw, reference, trust), value_range
-    return median_distance(ops, raw, reference), value_range
+    return high - low + 1e-6 * ops.xp.abs(high) + 1e-12
+
+
+def _merge(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float, *, bend: bool) -> tuple[Plane, Plane]:
+    """Return the smoothed map and how many frames each of its pixels stands for."""
+    if bend:
+        pair = _straighten(ops, pair, config, steps)
+    if config.average:
+        return _average(ops, pair, config, steps)
+    ones = ops.xp.ones_like(pair.trust)
+    return pair.current, ops.xp.where(pair.good, ones, ops.xp.clip(pair.trust, 0, 1))
 
 
 def _straighten(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float) -> _Pair:

@@ -43,7 +43,7 @@ class CausalFilter:
                 return frame.depth, first_state(self._ops, work, pts, grey)
             motion = estimate_motion(state.thumbnail, grey, sigma=config.photometric, motion=config.motion)
             moment = Moment(pts, motion.flow, motion.confidence, grey)
-            after = smooth(self._ops, work, moment, state, config, align=aligns(config, frame.kind))
+            after, _ = smooth(self._ops, work, moment, state, config, align=aligns(config, frame.kind))
             return from_work(self._ops, after.depth, work, frame.depth, frame.kind), after
 
 
@@ -90,7 +90,7 @@ class DeviceFilter:
         if state is None or fresh or begins_anew(state, depth.shape, pts_seconds):
             return depth, first_state(self._ops, work, pts_seconds, None)
         moment = Moment(pts_seconds, flow, confidence)
-        after = smooth(self._ops, work, moment, state, self.config, align=aligns(self.config, kind))
+        after, _ = smooth(self._ops, work, moment, state, self.config, align=aligns(self.config, kind))
         return from_work(self._ops, after.depth, work, depth, kind), after
 
 
@@ -113,7 +113,12 @@ def begins_anew(state: FilterState | None, shape: tuple[int, ...] | torch.Size, 
     """Return whether a frame cannot follow ``state``: another size, time running back, or a long gap."""
     if state is None or tuple(state.depth.shape) != tuple(shape):
         return True
-    return not 0 <= pts_seconds - state.pts_seconds <= LONGEST_GAP_SECONDS
+    return gap_between(state.pts_seconds, pts_seconds)
+
+
+def gap_between(earlier_seconds: float, later_seconds: float) -> bool:
+    """Return whether a frame at ``later_seconds`` does not follow the one at ``earlier_seconds``."""
+    return not 0 <= later_seconds - earlier_seconds <= LONGEST_GAP_SECONDS
 
 
 def aligns(config: TemporalConfig, kind: DepthKind) -> bool:
