@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import Config
+from .features import AttentionAt, attention_rows, block_number
 from .position_bias import RelativePositionBias
 
 NORM_EPS = 1e-6
@@ -27,13 +28,25 @@ class Attention(nn.Module):
 
     def forward(self, tokens_bnc: Tensor, grid_hw: tuple[int, int]) -> Tensor:
         """Mix (B, 1 + N, C) tokens; the shape stays."""
+        query, key, value = self._split(tokens_bnc)
+        bias = self.position_bias(grid_hw, query.dtype)
+        mixed_bhnd = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        projected_bnc: Tensor = self.projection(mixed_bhnd.transpose(1, 2).reshape(tokens_bnc.shape))
+        return projected_bnc
+
+    def weights(self, tokens_bnc: Tensor, grid_hw: tuple[int, int], rows: slice) -> Tensor:
+        """Return the softmax of the scores (B, heads, Q, 1 + N) of some queries, which ``forward`` never writes down."""
+        query, key, _ = self._split(tokens_bnc)
+        scores_bhqn: Tensor = query[:, :, rows] @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        scores_bhqn = scores_bhqn + self.position_bias(grid_hw, query.dtype)[:, :, rows]
+        return scores_bhqn.softmax(dim=-1)
+
+    def _split(self, tokens_bnc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (B, heads, 1 + N, C / heads)."""
         batch, count, width = tokens_bnc.shape
         qkv = self.qkv(tokens_bnc).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        bias = self.position_bias(grid_hw, query.dtype)
-        mixed_bhnd = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        projected_bnc: Tensor = self.projection(mixed_bhnd.transpose(1, 2).reshape(batch, count, width))
-        return projected_bnc
+        return query, key, value
 
 
 class Mlp(nn.Module):
@@ -80,11 +93,28 @@ class ImageEncoder(nn.Module):
 
     def forward(self, tokens_bnc: Tensor, grid_hw: tuple[int, int]) -> list[Tensor]:
         """Encode (B, N, C) patch tokens; return four (B, 1 + N, C) block outputs, finest level first."""
-        cls_b1c = self.cls_token.expand(tokens_bnc.shape[0], -1, -1)
-        tokens_bnc = torch.cat([cls_b1c, tokens_bnc], dim=1)
+        tokens_bnc = self._embed(tokens_bnc)
         tapped = []
         for index, block in enumerate(self.blocks):
             tokens_bnc = block(tokens_bnc, grid_hw)
             if index in self.taps:
                 tapped.append(tokens_bnc)
         return tapped
+
+    def attention(self, tokens_bnc: Tensor, grid_hw: tuple[int, int], block: int, at: AttentionAt | None) -> Tensor:
+        """Return how much tokens look at every other in a block: (B, heads, Q, 1 + N); see ``Features.attention_bhqn``.
+
+        Raises:
+            ValueError: There is no such block or point.
+        """
+        rows = attention_rows(at, grid_hw, class_tokens=1)
+        chosen = self.blocks[block_number(block, len(self.blocks))]
+        assert isinstance(chosen, Block)
+        tokens_bnc = self._embed(tokens_bnc)
+        for before in self.blocks[:block]:
+            tokens_bnc = before(tokens_bnc, grid_hw)
+        return chosen.attention.weights(chosen.norm1(tokens_bnc), grid_hw, rows)
+
+    def _embed(self, tokens_bnc: Tensor) -> Tensor:
+        """Put the class token in front."""
+        return torch.cat([self.cls_token.expand(tokens_bnc.shape[0], -1, -1), tokens_bnc], dim=1)

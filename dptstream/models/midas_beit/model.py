@@ -1,8 +1,10 @@
 """MiDaS 3.1 with a BEiT encoder, assembled."""
 
+import torch
 from torch import Tensor, nn
 
 from .config import Config
+from .features import AttentionAt, Features
 from .fusion import Fusion
 from .head import Head
 from .image_encoder import ImageEncoder
@@ -38,3 +40,42 @@ class Model(nn.Module):
         fused_bchw = self.fusion(levels)
         inverse_depth_bhw: Tensor = self.head(fused_bchw)
         return inverse_depth_bhw
+
+    @torch.no_grad()
+    def features(
+        self,
+        images_bchw: Tensor,
+        *,
+        attention_block: int | None = None,
+        attention_at: AttentionAt | None = None,
+        level_scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0),
+    ) -> Features:
+        """Run the network on pictures and return what it computes on the way.
+
+        Args:
+            images_bchw: (B, 3, H, W) as for ``forward``.
+            attention_block: The block of the encoder, from 0, whose attention is wanted; costs another run up to it.
+            attention_at: Whose attention is wanted, (x, y) in [0, 1) or "class"; every token's by default, which takes
+                heads * N² values.
+            level_scales: Factors of the four reassembled levels, finest first; 0 hides a level from the fusion.
+
+        Raises:
+            ValueError: The picture does not suit ``forward``, or there is no such block or point.
+        """
+        tokens_bnc, grid_hw = self.patch_embed(images_bchw)
+        attention_bhqn = None
+        if attention_block is not None:
+            attention_bhqn = self.image_encoder.attention(tokens_bnc, grid_hw, attention_block, attention_at)
+        tapped = self.image_encoder(tokens_bnc, grid_hw)
+        levels_bchw = self.reassemble(tapped, grid_hw)
+        levels_bchw = [level * scale for level, scale in zip(levels_bchw, level_scales, strict=True)]
+        fused_bchw = self.fusion.steps(levels_bchw)
+        return Features(
+            tokens_bnc=tuple(tapped),
+            token_grids_hw=(grid_hw,) * len(tapped),
+            attention_bhqn=attention_bhqn,
+            attention_grid_hw=None if attention_bhqn is None else grid_hw,
+            levels_bchw=tuple(levels_bchw),
+            fused_bchw=tuple(reversed(fused_bchw)),
+            depth_bhw=self.head(fused_bchw[-1]),
+        )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import Config
+from .features import AttentionAt, attention_rows, block_number
 from .position_bias import ContinuousPositionBias
 from .windows import WindowLayout
 
@@ -36,6 +37,35 @@ class WindowAttention(nn.Module):
 
     def forward(self, tokens_bhwc: Tensor) -> Tensor:
         """Mix (B, h, w, C) tokens; the shape stays. The last linear layer is left to the caller (see ``_normed_linear``)."""
+        layout, query, key, value = self._split(tokens_bhwc)
+        batch, count, _, length, _ = value.shape
+        width = tokens_bhwc.shape[3]
+        bias = self.position_bias(layout, value.dtype)
+        # Windows with different masks stand beside the heads, where the batch shares one bias; else beside the batch.
+        first = 1 if layout.masked else 0
+        query, key, value = (part.flatten(first, first + 1) for part in (query, key, value))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+        mixed_bwhnd = mixed.reshape(batch, count, self.heads, length, width // self.heads)
+        return layout.join(mixed_bwhnd.transpose(2, 3).reshape(batch, count, length, width))
+
+    def weights(self, tokens_bhwc: Tensor, rows: slice) -> Tensor:
+        """Return the softmax of the scores of some of the N = h w queries, (B, heads, Q, N): zero outside their windows."""
+        layout, query, key, value = self._split(tokens_bhwc)
+        bias = self.position_bias(layout, value.dtype)[0].unflatten(0, (-1, self.heads))
+        weights_bhwnn = (query @ key.transpose(3, 4) + bias).softmax(dim=-1).transpose(1, 2)
+        height, width = layout.grid_hw
+        # Tokens are numbered from 1, so that filling, which is 0, lands in a row and a column that are cut off again.
+        numbers = torch.arange(1, height * width + 1, device=value.device)
+        columns_wn = layout.split(numbers.view(1, height, width, 1))[0, :, :, 0]
+        wanted = numbers[rows]
+        row_of = torch.zeros(height * width + 1, dtype=torch.long, device=value.device)
+        row_of[wanted] = torch.arange(1, len(wanted) + 1, device=value.device)
+        spread: Tensor = weights_bhwnn.new_zeros(*weights_bhwnn.shape[:2], len(wanted) + 1, height * width + 1)
+        spread[:, :, row_of[columns_wn][:, :, None], columns_wn[:, None, :]] = weights_bhwnn
+        return spread[:, :, 1:, 1:]
+
+    def _split(self, tokens_bhwc: Tensor) -> tuple[WindowLayout, Tensor, Tensor, Tensor]:
+        """Return the windows, and queries, keys and values in them, each (B, windows, heads, N, C / heads), ready to multiply."""
         layout = WindowLayout.fit(
             (tokens_bhwc.shape[1], tokens_bhwc.shape[2]), self.trained_window, shifted=self.shifted
         )
@@ -44,14 +74,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(windows_bwnc).view(batch, count, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         query = self._unit(query, self.logit_scale.float().clamp(max=LARGEST_LOGIT_SCALE).exp())
-        key = self._unit(key)
-        bias = self.position_bias(layout, value.dtype)
-        # Windows with different masks stand beside the heads, where the batch shares one bias; else beside the batch.
-        first = 1 if layout.masked else 0
-        query, key, value = (part.flatten(first, first + 1) for part in (query, key, value))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-        mixed_bwhnd = mixed.reshape(batch, count, self.heads, length, width // self.heads)
-        return layout.join(mixed_bwhnd.transpose(2, 3).reshape(batch, count, length, width))
+        return layout, query, self._unit(key), value
 
     @staticmethod
     def _unit(vectors: Tensor, length: Tensor | None = None) -> Tensor:
@@ -140,6 +163,25 @@ class ImageEncoder(nn.Module):
             output_bhwc, tokens_bhwc = stage(tokens_bhwc)
             outputs.append(output_bhwc)
         return outputs
+
+    def attention(self, tokens_bhwc: Tensor, block: int, at: AttentionAt | None) -> tuple[Tensor, tuple[int, int]]:
+        """Return how much tokens look at every other in a block, and their grid; see ``Features.attention_bhqn``.
+
+        Blocks are counted through the stages; attention is zero outside a token's window.
+
+        Raises:
+            ValueError: There is no such block or point.
+        """
+        stages = [stage for stage in self.stages if isinstance(stage, Stage)]
+        places = [(number, index) for number, stage in enumerate(stages) for index in range(len(stage.blocks))]
+        number, index = places[block_number(block, len(places))]
+        for before in stages[:number]:
+            tokens_bhwc = before(tokens_bhwc)[1]
+        tokens_bhwc = stages[number].blocks[:index](tokens_bhwc)
+        chosen = stages[number].blocks[index]
+        assert isinstance(chosen, Block)
+        grid_hw = (tokens_bhwc.shape[1], tokens_bhwc.shape[2])
+        return chosen.attention.weights(tokens_bhwc, attention_rows(at, grid_hw, class_tokens=0)), grid_hw
 
 
 def _normed_linear(inputs: Tensor, linear: nn.Linear, norm: nn.LayerNorm) -> Tensor:

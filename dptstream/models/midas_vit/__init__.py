@@ -2,6 +2,7 @@
 
 from .checkpoint import config_from_shapes, convert, matches
 from .config import Config
+from .features import AttentionAt, Features
 from .model import Model
 
-__all__ = ["Config", "Model", "config_from_shapes", "convert", "matches"]
+__all__ = ["AttentionAt", "Config", "Features", "Model", "config_from_shapes", "convert", "matches"]

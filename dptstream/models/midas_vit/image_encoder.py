@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import Config
+from .features import AttentionAt, attention_rows, block_number
 from .table_cache import TableCache
 
 NORM_EPS = 1e-6
@@ -28,12 +29,22 @@ class Attention(nn.Module):
 
     def forward(self, tokens_bnc: Tensor) -> Tensor:
         """Mix (B, 1 + N, C) tokens; the shape stays."""
+        mixed_bhnd = F.scaled_dot_product_attention(*self._split(tokens_bnc))
+        projected_bnc: Tensor = self.projection(mixed_bhnd.transpose(1, 2).reshape(tokens_bnc.shape))
+        return projected_bnc
+
+    def weights(self, tokens_bnc: Tensor, rows: slice) -> Tensor:
+        """Return the softmax of the scores (B, heads, Q, 1 + N) of some queries, which ``forward`` never writes down."""
+        query, key, _ = self._split(tokens_bnc)
+        scores_bhqn: Tensor = query[:, :, rows] @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        return scores_bhqn.softmax(dim=-1)
+
+    def _split(self, tokens_bnc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (B, heads, 1 + N, C / heads)."""
         batch, count, width = tokens_bnc.shape
         qkv = self.qkv(tokens_bnc).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed_bhnd = F.scaled_dot_product_attention(query, key, value)
-        projected_bnc: Tensor = self.projection(mixed_bhnd.transpose(1, 2).reshape(batch, count, width))
-        return projected_bnc
+        return query, key, value
 
 
 # Copied from dptstream/models/midas_beit/image_encoder.py
@@ -107,11 +118,30 @@ class ImageEncoder(nn.Module):
 
     def forward(self, tokens_bnc: Tensor, grid_hw: tuple[int, int]) -> list[Tensor]:
         """Encode (B, N, C) patch tokens; return the tapped (B, 1 + N, C) block outputs, finest level first."""
-        cls_b1c = self.cls_token.expand(tokens_bnc.shape[0], -1, -1)
-        tokens_bnc = torch.cat([cls_b1c, tokens_bnc], dim=1) + self.position(grid_hw, tokens_bnc.dtype)
+        tokens_bnc = self._embed(tokens_bnc, grid_hw)
         tapped = []
         for index, block in enumerate(self.blocks):
             tokens_bnc = block(tokens_bnc)
             if index in self.taps:
                 tapped.append(tokens_bnc)
         return tapped
+
+    def attention(self, tokens_bnc: Tensor, grid_hw: tuple[int, int], block: int, at: AttentionAt | None) -> Tensor:
+        """Return how much tokens look at every other in a block: (B, heads, Q, 1 + N); see ``Features.attention_bhqn``.
+
+        Raises:
+            ValueError: There is no such block or point.
+        """
+        rows = attention_rows(at, grid_hw, class_tokens=1)
+        chosen = self.blocks[block_number(block, len(self.blocks))]
+        assert isinstance(chosen, Block)
+        tokens_bnc = self._embed(tokens_bnc, grid_hw)
+        for before in self.blocks[:block]:
+            tokens_bnc = before(tokens_bnc)
+        return chosen.attention.weights(chosen.norm1(tokens_bnc), rows)
+
+    def _embed(self, tokens_bnc: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+        """Put the class token in front and add positions."""
+        cls_b1c = self.cls_token.expand(tokens_bnc.shape[0], -1, -1)
+        placed_bnc: Tensor = torch.cat([cls_b1c, tokens_bnc], dim=1) + self.position(grid_hw, tokens_bnc.dtype)
+        return placed_bnc
