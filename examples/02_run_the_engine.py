@@ -31,6 +31,9 @@ class Correlation:
         truth = 1 / self._source.truth(frame.video.sequence).depth
         self.values.append(float(np.corrcoef(frame.at_picture_size().ravel(), truth.ravel())[0, 1]))
 
+    def warn(self, line: str) -> None:
+        print(line)
+
     def close(self, *, complete: bool) -> None:
         print(f"{len(self.values)} frames, complete: {complete}")
 
