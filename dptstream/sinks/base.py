@@ -33,7 +33,7 @@ class FeedInfo:
     kind: DepthKind
     """What the depth values mean."""
     model: dict[str, object]
-    """Model facts for records: name, family, variant, licence, sha256, decided_by, ..."""
+    """Model facts for records: name, family, variant, license, sha256, decided_by, ..."""
     settings: dict[str, object]
     """Everything that decides the values written; two runs with equal settings give equal files."""
 

@@ -76,7 +76,7 @@ def clip_header(
         "dptstream/polarity": quantity.polarity,
         "dptstream/intrinsicsOrigin": intrinsics.origin,
     }
-    for key in ("name", "licence", "sha256"):
+    for key in ("name", "license", "sha256"):
         if model.get(key):
             header[f"dptstream/model/{key}"] = str(model[key])
     if rate:

@@ -36,7 +36,7 @@ def toy_feed(kind: DepthKind = DepthKind.RELATIVE_INVERSE, **changes: object) ->
         has_audio=False,
         intrinsics=Intrinsics.from_fov_x(1.0, width, height),
         kind=kind,
-        model={"name": "toy", "licence": "Apache-2.0", "sha256": "ab12"},
+        model={"name": "toy", "license": "Apache-2.0", "sha256": "ab12"},
         settings={"size": 14},
     )
     return replace(feed, **changes)  # type: ignore[arg-type]

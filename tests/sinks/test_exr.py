@@ -27,12 +27,47 @@ sys.exit(bool(re.search(r"OpenEXR: +NO", cv2.getBuildInformation())))
 
 BLENDER_READER = """
 import sys, bpy, numpy
-image = bpy.data.images.load(sys.argv[1])
-image.colorspace_settings.name = "Non-Color"
+folder, output, numbers = sys.argv[1], sys.argv[2], [int(number) for number in sys.argv[3:]]
+image = bpy.data.images.load(f"{folder}/toy.{numbers[0]:04d}.exr")
 width, height = image.size
-pixels = numpy.empty(width * height * 4, numpy.float32)
-image.pixels.foreach_get(pixels)
-numpy.save(sys.argv[2], pixels.reshape(height, width, 4)[::-1])
+image.source, image.colorspace_settings.name = "SEQUENCE", "Non-Color"
+
+rows, columns = numpy.mgrid[0:height, 0:width]
+centres = numpy.stack([(columns + 0.5) / width, (rows + 0.5) / height, 0 * rows], -1).reshape(-1, 3)
+mesh = bpy.data.meshes.new("grid")
+mesh.from_pydata(centres.tolist(), [], [])
+grid = bpy.data.objects.new("grid", mesh)
+bpy.context.scene.collection.objects.link(grid)
+
+tree = bpy.data.node_groups.new("read", "GeometryNodeTree")
+for way in ("INPUT", "OUTPUT"):
+    tree.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
+start, position, time, texture, store, end = (
+    tree.nodes.new(kind)
+    for kind in (
+        "NodeGroupInput", "GeometryNodeInputPosition", "GeometryNodeInputSceneTime",
+        "GeometryNodeImageTexture", "GeometryNodeStoreNamedAttribute", "NodeGroupOutput",
+    )
+)
+texture.interpolation, store.data_type = "Closest", "FLOAT_COLOR"
+texture.inputs["Image"].default_value = image
+store.inputs["Name"].default_value = "depth"
+value = next(socket for socket in store.inputs if socket.name == "Value" and socket.enabled)
+for source, target in (
+    (start.outputs[0], store.inputs["Geometry"]), (position.outputs[0], texture.inputs["Vector"]),
+    (time.outputs["Frame"], texture.inputs["Frame"]), (texture.outputs["Color"], value), (store.outputs[0], end.inputs[0]),
+):
+    tree.links.new(source, target)
+grid.modifiers.new("read", "NODES").node_group = tree
+
+frames = []
+for number in numbers:
+    bpy.context.scene.frame_set(number)
+    attribute = grid.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.attributes["depth"]
+    colors = numpy.empty(len(attribute.data) * 4, numpy.float32)
+    attribute.data.foreach_get("color", colors)
+    frames.append(colors.reshape(height, width, 4)[::-1, :, :3])
+numpy.save(output, frames)
 """
 
 
@@ -116,7 +151,7 @@ def test_the_header_says_what_the_numbers_are(tmp_path: Path) -> None:
     assert header["dptstream/unit"] == "m"
     assert header["dptstream/polarity"] == "larger is farther"
     assert header["dptstream/model/name"] == "toy"
-    assert header["dptstream/model/licence"] == "Apache-2.0"
+    assert header["dptstream/model/license"] == "Apache-2.0"
     assert header["dptstream/minimum"] == pytest.approx(float(expected().min()))
     assert header["dptstream/maximum"] == pytest.approx(float(expected().max()))
 
@@ -155,14 +190,27 @@ def test_opencv_reads_the_values_back(tmp_path: Path) -> None:
     pytest.skip("no build of OpenCV with OpenEXR is at hand")
 
 
-def test_blenders_image_loader_reads_the_values_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "choices"),
+    [
+        (DepthKind.RELATIVE_INVERSE, {}),
+        (DepthKind.METRIC, {}),
+        (DepthKind.METRIC, {"half": True, "compression": "piz"}),
+    ],
+)
+def test_blenders_image_node_reads_a_sequence_back(tmp_path: Path, kind: DepthKind, choices: dict) -> None:  # type: ignore[type-arg]
+    """In geometry nodes, by scene frame, as the add-on reads recorded depth."""
     python = os.environ.get("DPTSTREAM_BPY_PYTHON")
     if not python:
         pytest.skip("set DPTSTREAM_BPY_PYTHON to a Python that has bpy")
-    path, read = _written(tmp_path), tmp_path / "read.npy"
-    subprocess.run([python, "-c", BLENDER_READER, str(path), str(read)], check=True, timeout=120, capture_output=True)
-    for channel in range(3):
-        np.testing.assert_array_equal(np.load(read)[..., channel], expected())
+    run(FolderOptions(tmp_path / "out", ("exr",), numbering="blender", **choices), toy_feed(kind))
+    sequences = (0, 3, 9)
+    command = [python, "-c", BLENDER_READER, str(tmp_path / "out"), str(tmp_path / "read.npy")]
+    subprocess.run([*command, *(str(1 + n) for n in sequences)], check=True, timeout=120, capture_output=True)
+    read = np.load(tmp_path / "read.npy")
+    for frame, sequence in zip(read, sequences, strict=True):
+        values = toy_frame(sequence, kind).at_picture_size()
+        np.testing.assert_array_equal(frame, np.repeat(values[..., None], 3, 2).astype("f2" if choices else "f4"))
 
 
 def _written(tmp_path: Path) -> Path:

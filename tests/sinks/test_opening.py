@@ -245,7 +245,7 @@ def test_the_manifest_tells_source_model_settings_camera_values_and_frames(tmp_p
         "average_rate": [25, 1],
         "has_audio": False,
     }
-    assert manifest["model"] == {"name": "toy", "licence": "Apache-2.0", "sha256": "ab12"}
+    assert manifest["model"] == {"name": "toy", "license": "Apache-2.0", "sha256": "ab12"}
     assert manifest["settings"] == {"size": 14}
     assert manifest["counts"] == {"frames": 3, "scene_cuts": 1, "invalid_values": 0}
     values, intrinsics, frames = manifest["values"], manifest["intrinsics"], manifest["frames"]
