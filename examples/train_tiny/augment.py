@@ -69,11 +69,11 @@ def photograph(batch: Batch, rng: torch.Generator) -> Batch:
     rgb = _defocus(rgb, batch.inverse, _amounts(count, repeat, 0.25, rng))
     rgb = _grade(rgb, repeat, rng)
     rgb = _vignette(rgb, _amounts(count, repeat, 0.3, rng))
-    rgb = _soften(rgb, _amounts(count, repeat, 0.6, rng))
-    rgb = _smear(rgb, _amounts(count, repeat, 0.12, rng))
-    rgb = _coarsen(rgb, _amounts(count, repeat, 0.2, rng))
-    rgb = _noise(rgb, _amounts(count, repeat, 0.6, rng), rng)
-    rgb = _block_code(rgb, _amounts(count, repeat, 0.4, rng))
+    rgb = _soften(rgb, _amounts(count, repeat, 0.4, rng))
+    rgb = _smear(rgb, _amounts(count, repeat, 0.08, rng))
+    rgb = _coarsen(rgb, _amounts(count, repeat, 0.12, rng))
+    rgb = _noise(rgb, _amounts(count, repeat, 0.4, rng), rng)
+    rgb = _block_code(rgb, _amounts(count, repeat, 0.3, rng))
     return Batch(rgb.clamp(0.0, 1.0), batch.inverse, batch.flow)
 
 
@@ -108,9 +108,9 @@ def _grade(rgb: Tensor, repeat: int, rng: torch.Generator) -> Tensor:
     gray = rgb.mean(dim=1, keepdim=True)
     saturation = (1.0 + draw(0.8, 1, 1, 1)) * (draw(1.0, 1, 1, 1) > -0.86)
     rgb = (gray + saturation * (rgb - gray)).clamp(0.0, 1.0)
-    rgb = rgb ** torch.exp(draw(0.4, 1, 1, 1))
+    rgb = rgb ** torch.exp(draw(0.3, 1, 1, 1))
     middle = rgb.mean(dim=(1, 2, 3), keepdim=True)
-    rgb = middle + (rgb - middle) * torch.exp(draw(0.35, 1, 1, 1))
+    rgb = middle + (rgb - middle) * torch.exp(draw(0.25, 1, 1, 1))
     return (rgb * torch.exp(draw(0.12, 3, 1, 1)) * torch.exp(draw(0.2, 1, 1, 1))).clamp(0.0, 1.0)
 
 

@@ -97,18 +97,17 @@ def input_size_hw(height: int, width: int, base: int, multiple: int) -> tuple[in
 def measure(who: str, depth: metrics.FloatMap, guess: metrics.FloatMap, rng: np.random.Generator) -> Row:
     """Return the scores of one picture."""
     near, far = (depth > 1e-3) & (depth < NEAR_M), (depth > 1e-3) & (depth < FAR_M)
-    scores = []
-    for valid, farthest in ((near, NEAR_M), (far, FAR_M)):
-        scores.append(metrics.score(metrics.align(guess, depth, valid), depth, valid, farthest))
-    shown = np.where(np.isfinite(depth), depth, 1e4)
-    edge_px, within = metrics.edge_distance(guess, shown) if who == "model" else (math.nan, math.nan)
+    near_aligned, far_aligned = (metrics.align(guess, depth, valid) for valid in (near, far))
+    near_scores = metrics.score(near_aligned, depth, near, NEAR_M)
+    far_scores = metrics.score(far_aligned, depth, far, FAR_M)
+    edge_px, within = metrics.edge_distance(near_aligned, depth, NEAR_M) if who == "model" else (math.nan, math.nan)
     return Row(
         who,
-        scores[0].abs_rel,
-        scores[0].abs_rel,
-        scores[0].delta1,
-        scores[1].abs_rel,
-        scores[1].delta1,
+        near_scores.abs_rel,
+        near_scores.abs_rel,
+        near_scores.delta1,
+        far_scores.abs_rel,
+        far_scores.delta1,
         metrics.ordered_share(guess, depth, far, rng),
         edge_px,
         within,

@@ -10,6 +10,8 @@ BoolMap = NDArray[np.bool_]
 _SMALLEST = 1e-3
 _EDGE_RATIO = 1.15
 """Depths that differ by more than this between neighbours are an edge."""
+_FEWEST_EDGE_PIXELS = 20
+"""With fewer, a picture says nothing about edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,16 @@ def depth_edges(depth: FloatMap, ratio: float = _EDGE_RATIO) -> BoolMap:
     return edges
 
 
-def strongest_slopes(inverse_depth: FloatMap, share: float) -> BoolMap:
-    """Return the ``share`` of pixels where inverse depth changes most and more than at neighbours along the change."""
-    down, across = np.gradient(inverse_depth.astype(np.float64))
+def strongest_slopes(values: FloatMap, share: float) -> BoolMap:
+    """Return the ``share`` of pixels where values change most, and more than at neighbours along the change."""
+    down, across = np.gradient(values.astype(np.float64))
     size = np.hypot(down, across)
     ridge = np.zeros(size.shape, dtype=bool)
     sideways = np.abs(across) >= np.abs(down)
     ridge |= sideways & (size >= np.roll(size, 1, axis=1)) & (size >= np.roll(size, -1, axis=1))
     ridge |= ~sideways & (size >= np.roll(size, 1, axis=0)) & (size >= np.roll(size, -1, axis=0))
+    ridge[[0, -1]] = False  # the slope at the border is a guess
+    ridge[:, [0, -1]] = False
     wanted = max(1, round(share * size.size))
     candidates = np.sort(size[ridge])
     threshold = candidates[-wanted] if len(candidates) >= wanted else 0.0
@@ -104,16 +108,22 @@ def distances_to(edges: BoolMap) -> FloatMap:
     return distance
 
 
-def edge_distance(inverse_depth: FloatMap, depth: FloatMap) -> tuple[float, float]:
-    """Return how crisp edges are: (median distance, share within 3 px) from true depth edges to predicted slopes.
+def edge_distance(aligned: FloatMap, depth: FloatMap, farthest: float) -> tuple[float, float]:
+    """Return how well edges are placed: median distance and share within 3 px, from predicted depth steps to true ones.
 
-    As many of the steepest ridges of the prediction are taken as there are true edge pixels. NaN without edges.
+    As many of the steepest ridges of the predicted log depth are taken as there are true edge pixels. What lies beyond
+    ``farthest`` counts as lying there. NaN where hardly any edge is.
+
+    Args:
+        aligned: Aligned inverse depth, 1/m.
+        depth: True depth, m; may be infinite.
+        farthest: m.
     """
-    true = depth_edges(depth)
-    if true.sum() < 20:
+    true = depth_edges(np.minimum(depth, farthest))
+    if true.sum() < _FEWEST_EDGE_PIXELS:
         return float("nan"), float("nan")
-    predicted = strongest_slopes(inverse_depth, true.mean())
-    distance = distances_to(true)[predicted]
+    log_inverse = np.log(np.maximum(aligned, 1.0 / farthest))
+    distance = distances_to(true)[strongest_slopes(log_inverse, float(true.mean()))]
     return float(np.median(distance)), float((distance <= 3.0).mean())
 
 

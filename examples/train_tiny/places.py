@@ -37,7 +37,7 @@ class Draft:
 class Setting:
     """What a run of scenes is drawn from; held-out evaluation uses one that training does not."""
 
-    weights: tuple[float, float, float, float, float, float] = (3.0, 2.0, 2.5, 1.5, 2.0, 1.0)
+    weights: tuple[float, float, float, float, float, float] = (2.5, 2.0, 2.0, 1.5, 3.0, 1.0)
     """Shares of streets, fields, rooms, tables, portraits and jumbles."""
     fov_deg: tuple[float, float] = (35.0, 100.0)
     """Horizontal field of view, least and greatest."""
@@ -270,7 +270,7 @@ def portrait(rng: Random, setting: Setting) -> Draft:
         furniture.seat,
         things.rock,
     ]
-    distance = rng.uniform(0.7, 3.2)
+    distance = rng.choice((rng.uniform(0.6, 1.3), rng.uniform(0.7, 3.2)))
     thing = rng.choice(close)
     count = rng.choice((1, 1, 2, 3))
     for number in range(count):

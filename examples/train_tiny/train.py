@@ -66,6 +66,8 @@ class Options:
     """Share of pictures drawn from the newest third of the pool."""
     save_every: int = 200
     """Steps between states."""
+    log_every: int = 50
+    """Steps between lines of the log."""
     start: Path | None = None
     """State file to take the averaged weights from when the run is new."""
     seed: int = 1
@@ -214,7 +216,12 @@ def batch_names_cached(pool: Path, step: int) -> list[str]:
     """Return the pool's batches, looked up anew every fifty steps."""
     period = step // 50
     if pool not in _LISTED or _LISTED[pool][0] != period:
-        _LISTED[pool] = (period, batch_names(pool))
+        names = batch_names(pool)
+        if not names:
+            raise FileNotFoundError(
+                f"no rendered scenes in {pool}; fill it with python -m examples.train_tiny.pool {pool}"
+            )
+        _LISTED[pool] = (period, names)
     return _LISTED[pool][1]
 
 
@@ -235,7 +242,7 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
 
 
 def run(options: Options) -> Trainer:
-    """Train until the run is done; log every fifty steps to the folder's log.jsonl."""
+    """Train until the run is done; log to the folder's log.jsonl."""
     trainer = Trainer(options)
     options.run.mkdir(parents=True, exist_ok=True)
     sums: dict[str, float] = {}
@@ -245,7 +252,7 @@ def run(options: Options) -> Trainer:
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + value
         count += 1
-        if trainer.step % 50 == 0:
+        if trainer.step % options.log_every == 0:
             means = {name: round(value / count, 4) for name, value in sums.items()}
             rate = count * options.batch / (time.monotonic() - since)
             line = {

@@ -21,18 +21,32 @@ FOCAL = 0.8
 
 
 def scene_with(
-    counts: tuple[int, int, int, int], center: tuple[float, float, float], half: tuple[float, float, float], *, ground: float = NO_GROUND
+    counts: tuple[int, int, int, int],
+    center: tuple[float, float, float],
+    half: tuple[float, float, float],
+    *,
+    ground: float = NO_GROUND,
 ) -> Scenes:
     """One solid before a camera at the origin that looks along y."""
     turn = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]])
     camera = Camera(torch.zeros(1, 3), turn, torch.tensor([FOCAL]))
     solids = Solids(
-        counts, torch.eye(3)[None, None], torch.tensor([[center]]), torch.tensor([[half]]), torch.zeros(1, 1, 3),
+        counts,
+        torch.eye(3)[None, None],
+        torch.tensor([[center]]),
+        torch.tensor([[half]]),
+        torch.zeros(1, 1, 3),
         torch.full((1, 1, MATERIAL_WIDTH), 0.5),
     )
     light = Light(
-        torch.tensor([[0.0, 0.0, 1.0]]), torch.ones(1, 3), torch.zeros(1), torch.ones(1, 3), torch.ones(1, 3),
-        torch.ones(1, 3), torch.zeros(1), torch.zeros(1, 2),
+        torch.tensor([[0.0, 0.0, 1.0]]),
+        torch.ones(1, 3),
+        torch.zeros(1),
+        torch.ones(1, 3),
+        torch.ones(1, 3),
+        torch.ones(1, 3),
+        torch.zeros(1),
+        torch.zeros(1, 2),
     )
     return Scenes(solids, torch.tensor([ground]), torch.full((1, MATERIAL_WIDTH), 0.5), None, light, (camera, camera))
 
@@ -159,5 +173,3 @@ def test_a_half_written_batch_is_not_listed(tmp_path):
     write_batch(tmp_path, "0003", batch)
     (tmp_path / "0003.flow.npy").unlink()
     assert batch_names(tmp_path) == []
-
-
