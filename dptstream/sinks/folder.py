@@ -40,12 +40,15 @@ class DepthFolder:
         options: What was chosen.
         finished: Whether ``open`` found this very run done already: no frame is needed then.
         warnings: One line for each thing the user should know; complete after ``close``.
+        notes: Facts about the whole run, by name, for the manifest.
     """
 
     def __init__(self, options: FolderOptions) -> None:
         self.options = options
         self.finished = False
         self.warnings: list[str] = []
+        self._measured: dict[str, object] = {}
+        self.notes: dict[str, object] = {}
         self._next_sequence = 0
         self._run: _Run | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -94,10 +97,18 @@ class DepthFolder:
             self._failure = error
             raise
 
+    def note(self, name: str, value: object) -> None:
+        """Keep a fact about the whole run for the manifest, as plain JSON values."""
+        self.notes[name] = value
+
     def warn(self, line: str) -> None:
         """Keep ``line`` for the manifest unless it is there already."""
         if line not in self.warnings:
             self.warnings.append(line)
+
+    def note(self, name: str, value: object) -> None:
+        """Keep a fact about the whole run for the manifest's ``measured``."""
+        self._measured[name] = value
 
     def save_state(self, sequence: int, blob: bytes) -> None:
         """Keep what the engine needs to go on with frame ``sequence``, before which ``blob`` was current."""
@@ -119,9 +130,9 @@ class DepthFolder:
             return
         try:
             if complete:
-                run.complete(self.warnings)
+                run.complete(self.warnings, self.notes)
             else:
-                run.leave(self.warnings, quietly=self._failure is not None)
+                run.leave(self.warnings, self.notes, quietly=self._failure is not None)
         finally:
             run.deferred.close()
             if self._executor is not None:
@@ -172,7 +183,7 @@ class _Run:
         self._due += 1
         self._note(self._window.submit(partial(self._writer.write, frame)))
 
-    def complete(self, warnings: list[str]) -> None:
+    def complete(self, warnings: list[str], notes: dict[str, object]) -> None:
         """Write all that is left, then the manifest, and remove the scratch."""
         try:
             self._note(self._window.drain())
@@ -180,19 +191,19 @@ class _Run:
             videos = join_videos(self._feed, self._options, self._layout, self._journal, warnings)
         except SinkError:
             with suppress(SinkError):
-                self._write_manifest(warnings, {}, complete=False)
+                self._write_manifest(warnings, notes, {}, complete=False)
             raise
-        self._write_manifest(warnings, videos, complete=True)
+        self._write_manifest(warnings, notes, videos, complete=True)
         try:
             shutil.rmtree(self._layout.scratch)
         except OSError as error:
             raise sink_error(self._layout.scratch, error) from error
 
-    def leave(self, warnings: list[str], *, quietly: bool) -> None:
+    def leave(self, warnings: list[str], notes: dict[str, object], *, quietly: bool) -> None:
         """Wait for what is in flight and say in the manifest that the run is not complete."""
         try:
             self._note(self._window.drain())
-            self._write_manifest(warnings, {}, complete=False)
+            self._write_manifest(warnings, notes, {}, complete=False)
         except SinkError:
             if not quietly:
                 raise
@@ -224,7 +235,9 @@ class _Run:
             if self._stateful and self._done % _STATE_UPKEEP == 0:
                 drop_old_states(self._layout, self._done)
 
-    def _write_manifest(self, warnings: list[str], videos: dict[str, object], *, complete: bool) -> None:
+    def _write_manifest(
+        self, warnings: list[str], notes: dict[str, object], videos: dict[str, object], *, complete: bool
+    ) -> None:
         summary = Summary.of(frame_records(self._journal))
         for line in summary.warnings(self._feed):
             if line not in warnings:
@@ -235,7 +248,9 @@ class _Run:
             "counts": summary.counts(),
             "videos": videos,
             "scene_cuts": summary.scene_cuts,
+            "measured": measured,
             "warnings": warnings,
+            "notes": notes,
         }
         frames = frame_records(self._journal)
         write_manifest(self._layout, head, mapping_records(self._journal), frames, self._feed.time_base)

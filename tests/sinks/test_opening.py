@@ -295,6 +295,14 @@ def test_warnings_of_others_are_kept_once(tmp_path: Path) -> None:
     assert read_manifest(tmp_path)["warnings"] == ["3 packets were corrupt"]
 
 
+def test_facts_about_the_run_are_kept(tmp_path: Path) -> None:
+    folder = DepthFolder(FolderOptions(tmp_path, ("npy",)))
+    folder.open(toy_feed())
+    folder.note("smoothing", {"name": "default", "strength": 0.9})
+    folder.close(complete=True)
+    assert read_manifest(tmp_path)["notes"] == {"smoothing": {"name": "default", "strength": 0.9}}
+
+
 def test_an_assumed_camera_is_stated_aloud(tmp_path: Path) -> None:
     run(FolderOptions(tmp_path, ("npy",)), toy_feed(intrinsics=Intrinsics.default(26, 18)), [toy_frame(0)])
     assert read_manifest(tmp_path)["warnings"] == [
