@@ -13,6 +13,11 @@ def run(model: nn.Module, images: Tensor) -> Tensor:
     return model(images)
 
 
+def assert_gives_depth(model: nn.Module, size_hw: tuple[int, int]) -> None:
+    """Run a network without numbers: only shapes are computed, so the largest takes no memory."""
+    assert run(model, torch.empty(1, 3, *size_hw, device="meta")).shape == (1, *size_hw)
+
+
 def seeded_weights(model: nn.Module, salt: int = 0) -> dict[str, Tensor]:
     weights = {
         key: torch.from_numpy(seeded(key, tuple(value.shape), salt)) for key, value in model.state_dict().items()

@@ -10,7 +10,14 @@ from torch import Tensor
 from dptstream.models.midas_beit import Config, Model, config_from_shapes, convert, matches
 from dptstream.models.midas_beit.table_cache import TableCache
 from tests.golden import load, normalised_batch, seeded_image, seeded_state_dict
-from tests.models.midas import decoder_shapes, parameter_shapes, reassemble_shapes, run, seeded_weights
+from tests.models.midas import (
+    assert_gives_depth,
+    decoder_shapes,
+    parameter_shapes,
+    reassemble_shapes,
+    run,
+    seeded_weights,
+)
 
 GOLDEN = "midas_beitb16_384"
 TINY = Config(
@@ -205,6 +212,7 @@ def test_every_published_size_is_read_from_its_shapes_and_loads(
         model = Model(config)
         published = {key: torch.empty(shape) for key, shape in shapes.items()}
     model.load_state_dict(convert(published), assign=True)
+    assert_gives_depth(model, (config.base_size, 96))
 
 
 def test_names_of_the_published_sizes() -> None:
@@ -239,3 +247,18 @@ def test_shapes_that_make_no_network_are_refused() -> None:
 @pytest.mark.parametrize("other", ["midas_swin2t16_256", "midas_vitb_rn50_384", "da2_vits"])
 def test_other_families_do_not_match(other: str) -> None:
     assert not matches(load(other).shapes)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_captured_graph_keeps_the_tables_it_reads(tiny_model: Model) -> None:
+    model = tiny_model.cuda()
+    image = torch.randn(1, 3, 64, 96, device="cuda")
+    expected = run(model, image)
+    graph = torch.cuda.CUDAGraph()
+    with torch.inference_mode(), torch.cuda.graph(graph):
+        output = model(image)
+    for size_hw in ((32, 32), (64, 32), (96, 96)):  # more sizes than are kept
+        run(model, torch.randn(1, 3, *size_hw, device="cuda"))
+    graph.replay()
+    torch.testing.assert_close(output, expected)

@@ -11,7 +11,7 @@ from dptstream.models.midas_swinv2.image_encoder import WindowAttention
 from dptstream.models.midas_swinv2.table_cache import TableCache
 from dptstream.models.midas_swinv2.windows import OTHER_REGION, WindowLayout
 from tests.golden import load, normalised_batch, seeded_image, seeded_state_dict
-from tests.models.midas import Shapes, decoder_shapes, parameter_shapes, run, seeded_weights
+from tests.models.midas import Shapes, assert_gives_depth, decoder_shapes, parameter_shapes, run, seeded_weights
 
 GOLDEN = "midas_swin2t16_256"
 TINY = Config(
@@ -262,6 +262,7 @@ def assert_loads(config: Config, shapes: Shapes) -> None:
         model = Model(config)
         published = {key: torch.empty(shape) for key, shape in shapes.items()}
     model.load_state_dict(convert(published), assign=True)
+    assert_gives_depth(model, (config.base_size, 96))
 
 
 @pytest.mark.parametrize("config", [config for config, _, _ in PUBLISHED], ids=["large", "base", "tiny"])

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from dptstream.models.midas_vit import Config, Model, config_from_shapes, convert, matches
 from tests.golden import load, normalised_batch, seeded_image, seeded_state_dict
-from tests.models.midas import Shapes, decoder_shapes, parameter_shapes, reassemble_shapes, run, seeded_weights
+from tests.models.midas import (
+    Shapes,
+    assert_gives_depth,
+    decoder_shapes,
+    parameter_shapes,
+    reassemble_shapes,
+    run,
+    seeded_weights,
+)
 
 GOLDEN = "midas_vitb_rn50_384"
 TINY_LARGE = Config(
@@ -201,6 +209,7 @@ def assert_loads(config: Config, shapes: Shapes) -> None:
         model = Model(config)
         published: dict[str, Tensor] = {key: torch.empty(shape) for key, shape in shapes.items()}
     model.load_state_dict(convert(published), assign=True)
+    assert_gives_depth(model, (config.base_size, 96))
 
 
 def test_names_of_the_published_sizes() -> None:
