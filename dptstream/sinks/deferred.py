@@ -55,11 +55,17 @@ class DeferredWriter:
         self._planner = SpanPlanner(
             split_at_cuts=options.range == "shot", largest=None if waits_for_range else SEGMENT_FRAMES
         )
-        self._mappings = {span.first: span for span in map(Mapping.from_record, journal.entries("mapping"))}
-        self._finished = {entry["first"] for entry in journal.entries("segment")}
+        self._mappings: dict[int, Mapping] = {}
+        self._finished: set[object] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dptstream-shots")
         self._jobs: deque[Future[None]] = deque()
         self._stopping = threading.Event()
+
+    def take_up(self) -> None:
+        """Read from the journal what an earlier run has done."""
+        mappings = map(Mapping.from_record, self._journal.entries("mapping"))
+        self._mappings = {mapping.first: mapping for mapping in mappings}
+        self._finished = {entry["first"] for entry in self._journal.entries("segment")}
 
     def add(self, record: FrameRecord) -> None:
         """Take the next frame, whose depth lies in scratch unless its segment is finished; may wait."""

@@ -47,7 +47,6 @@ class DepthFolder:
         self.options = options
         self.finished = False
         self.warnings: list[str] = []
-        self._measured: dict[str, object] = {}
         self.notes: dict[str, object] = {}
         self._next_sequence = 0
         self._run: _Run | None = None
@@ -77,7 +76,12 @@ class DepthFolder:
             return
         self._executor = ThreadPoolExecutor(self.options.workers, thread_name_prefix="dptstream-write")
         self._run = _Run(feed, self.options, layout, run, self._executor)
-        self._next_sequence = self._run.take_up(verdict)
+        try:
+            self._next_sequence = self._run.take_up(verdict)
+        except SinkError:
+            self._run.deferred.close()
+            self._run = None
+            raise
 
     def write(self, frame: DepthFrame) -> None:
         """Take the next frame; waits while too many are being written.
@@ -105,10 +109,6 @@ class DepthFolder:
         """Keep ``line`` for the manifest unless it is there already."""
         if line not in self.warnings:
             self.warnings.append(line)
-
-    def note(self, name: str, value: object) -> None:
-        """Keep a fact about the whole run for the manifest's ``measured``."""
-        self._measured[name] = value
 
     def save_state(self, sequence: int, blob: bytes) -> None:
         """Keep what the engine needs to go on with frame ``sequence``, before which ``blob`` was current."""
@@ -149,7 +149,7 @@ class _Run:
         self._journal = Journal(layout.journal)
         self._writer = FrameWriter(feed, options, layout, Quantity.of(feed.kind, options.encode))
         self._window = OrderedWindow[FrameRecord](executor, options.workers + 1)
-        self._executor = executor
+        self.deferred = DeferredWriter(feed, options, layout, self._journal, executor)
         self._due = 0
         self._done = 0
         self._reserved = 0
@@ -162,9 +162,9 @@ class _Run:
         else:
             self._done = restore(self._journal, self._layout)
             self._stateful = any(True for _ in self._journal.entries("stateful"))
-        self.deferred = DeferredWriter(self._feed, self._options, self._layout, self._journal, self._executor)
         self._due = self._done
         if self._options.deferred:
+            self.deferred.take_up()
             for record in frame_records(self._journal):
                 self.deferred.add(record)
         state = newest_state(self._layout, self._done)
@@ -248,7 +248,6 @@ class _Run:
             "counts": summary.counts(),
             "videos": videos,
             "scene_cuts": summary.scene_cuts,
-            "measured": measured,
             "warnings": warnings,
             "notes": notes,
         }

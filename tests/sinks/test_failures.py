@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -229,3 +230,21 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
     assert files.write_file(tmp_path / "a.bin", b"newer", scratch=tmp_path, durable=True) == 5
     assert (tmp_path / "a.bin").read_bytes() == b"newer"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_damaged_scratch_is_one_line_and_leaves_no_thread(tmp_path: Path) -> None:
+    options = FolderOptions(tmp_path, ("png16",))
+    folder = DepthFolder(options)
+    folder.open(toy_feed())
+    for sequence in range(9):
+        folder.write(toy_frame(sequence, cuts=()))
+    folder.close(complete=False)
+    waiting = tmp_path / ".dptstream" / "frame.0000002.depth"
+    waiting.write_bytes(b"x" * waiting.stat().st_size)
+    before = threading.active_count()
+    folder = DepthFolder(replace(options, resume=True))
+    folder.open(toy_feed())
+    with pytest.raises(SinkError, match=r"frame\.0000002\.depth is damaged; run again with --overwrite"):
+        folder.close(complete=True)
+    folder.close(complete=False)
+    assert threading.active_count() == before
