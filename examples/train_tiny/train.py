@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dptstream.models import dpt_tiny
@@ -74,6 +74,10 @@ class Options:
     """Decides samples and augmentation."""
     device: str = "cpu"
     """Where to train."""
+    ranks: int = 1
+    """How many processes train together, each with its own flag --rank and batches; the first one saves and logs."""
+    rank: int = 0
+    """Which of them this is."""
 
 
 class Trainer:
@@ -124,11 +128,12 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with self._attention():
             loss.backward()
+        self._share_gradients()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self._update_average()
         self.step += 1
-        self.seconds += time.monotonic() - began
+        self._agree_on_time(time.monotonic() - began)
         return {"loss": float(loss.detach()), **parts}
 
     def save(self) -> None:
@@ -144,6 +149,24 @@ class Trainer:
         }
         torch.save(state, unfinished)
         os.replace(unfinished, self.state_path)
+
+    def _share_gradients(self) -> None:
+        """Replace the gradients by their mean over all processes."""
+        if self.options.ranks == 1:
+            return
+        gradients = [value.grad for value in self.network.parameters() if value.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        flat /= self.options.ranks
+        for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def _agree_on_time(self, seconds: float) -> None:
+        """Count the slowest process's seconds, so that all end at the same step."""
+        slowest = torch.tensor(seconds, device=self.device)
+        if self.options.ranks > 1:
+            distributed.all_reduce(slowest, distributed.ReduceOp.MAX)
+        self.seconds += float(slowest)
 
     def _predict(self, rgb: Tensor) -> Tensor:
         with self._attention(), torch.autocast(self.device.type, torch.bfloat16):
@@ -177,7 +200,7 @@ class Trainer:
 
 def draw(options: Options, step: int) -> Batch:
     """Return the augmented batch of one step; the pool, the options and the step decide it."""
-    rng = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+    rng = torch.Generator().manual_seed(options.seed * 1_000_003 + options.rank * 500_000_003 + step)
     paired = float(torch.rand((), generator=rng)) < options.paired
     names = batch_names_cached(options.pool, step)
     rgb, inverse, flow = [], [], []
@@ -241,34 +264,48 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
     return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
+def meet(options: Options) -> None:
+    """Wait until all processes of the run are there."""
+    if options.ranks > 1:
+        options.run.mkdir(parents=True, exist_ok=True)
+        meeting = f"file://{(options.run / 'meeting').resolve()}"
+        backend = "nccl" if options.device.startswith("cuda") else "gloo"
+        distributed.init_process_group(backend, init_method=meeting, rank=options.rank, world_size=options.ranks)
+
+
 def run(options: Options) -> Trainer:
     """Train until the run is done; log to the folder's log.jsonl."""
     trainer = Trainer(options)
     options.run.mkdir(parents=True, exist_ok=True)
+    first = options.rank == 0
     sums: dict[str, float] = {}
     count, since = 0, time.monotonic()
     while trainer.progress < 1.0:
-        parts = trainer.train_step()
-        for name, value in parts.items():
+        for name, value in trainer.train_step().items():
             sums[name] = sums.get(name, 0.0) + value
         count += 1
-        if trainer.step % options.log_every == 0:
-            means = {name: round(value / count, 4) for name, value in sums.items()}
-            rate = count * options.batch / (time.monotonic() - since)
-            line = {
-                "step": trainer.step,
-                "progress": round(trainer.progress, 4),
-                **means,
-                "pictures_per_s": round(rate, 1),
-            }
-            with (options.run / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-            LOGGER.info("%s", line)
+        if first and trainer.step % options.log_every == 0:
+            pictures = count * options.batch * options.ranks
+            _log(trainer, {name: value / count for name, value in sums.items()}, pictures / (time.monotonic() - since))
             sums, count, since = {}, 0, time.monotonic()
-        if trainer.step % options.save_every == 0:
+        if first and trainer.step % options.save_every == 0:
             trainer.save()
-    trainer.save()
+    if first:
+        trainer.save()
     return trainer
+
+
+def _log(trainer: Trainer, means: dict[str, float], pictures_per_s: float) -> None:
+    rounded = {name: round(value, 4) for name, value in means.items()}
+    line = {
+        "step": trainer.step,
+        "progress": round(trainer.progress, 4),
+        **rounded,
+        "pictures_per_s": round(pictures_per_s, 1),
+    }
+    with (trainer.options.run / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    LOGGER.info("%s", line)
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -287,4 +324,6 @@ def parse(arguments: list[str] | None = None) -> Options:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run(parse())
+    chosen = parse()
+    meet(chosen)
+    run(chosen)
