@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ..models import DepthModel
     from ..sinks import DepthFolder, FolderOptions
     from ..sources import Source
+    from ..temporal import FlickerScore
+
+CERTAIN = {"keys", "shapes", "metadata", "sha256", "catalog"}
+"""Grounds for a decision about a checkpoint that leave no doubt, so that only the others are shown."""
 
 EXIT_FAILED, EXIT_DAMAGED, EXIT_STOPPED = 1, 3, 130
 
@@ -101,6 +105,8 @@ class Convert:
     network: ModelFlags = field(default_factory=ModelFlags)
     selection: SourceFlags = field(default_factory=SourceFlags)
     camera: CameraFlags = field(default_factory=CameraFlags)
+    temporal: Literal["off", "minimal", "light", "default", "strong"] = "default"
+    """How much depth is steadied over time; off leaves the network's own values untouched."""
     causal: bool = False
     """Let a video network see no later frames, as it would live; it otherwise sees whole windows, as its authors do."""
     sequential: bool = False
@@ -115,14 +121,17 @@ class Convert:
         if not self.inputs:
             raise ValueError("no input given: name a video, picture, camera or address")
         screen = Screen(quiet=self.quiet, json_lines=self.json)
-        folders = output_folders(self.inputs, self.output)
+        from ..sources.locations import expand_location
+
+        inputs = tuple(found for location in self.inputs for found in expand_location(location))
+        folders = output_folders(inputs, self.output)
         for folder in folders:
             self.result.options(folder)  # complain about wrong flags before the model is loaded
         self.selection.options()
         model = self.network.load()
         screen.model(model, chosen=self.network.model)
         codes = []
-        for location, folder in zip(self.inputs, folders, strict=True):
+        for location, folder in zip(inputs, folders, strict=True):
             codes.append(self._convert_one(location, folder, model, screen))
             if codes[-1] == EXIT_STOPPED:
                 break
@@ -142,7 +151,7 @@ class Convert:
 
     def _run_engine(self, source: "Source", sink: "DepthFolder", model: "DepthModel", screen: "Screen") -> "RunReport":
         from ..engine import Engine, EngineConfig
-        from ..temporal import SceneCutDetector
+        from ..temporal import SceneCutDetector, TemporalConfig
 
         camera = self.camera.intrinsics(source.info) or source.info.intrinsics
         if camera is not None:
@@ -152,7 +161,12 @@ class Convert:
             source,
             model,
             [sink],
-            config=EngineConfig(size=self.network.size, pipelined=not self.sequential, windows=windows),
+            config=EngineConfig(
+                size=self.network.size,
+                pipelined=not self.sequential,
+                windows=windows,
+                temporal=TemporalConfig.preset(self.temporal),
+            ),
             intrinsics=camera,
             settings=self._settings(source, model),
             cut_detector=SceneCutDetector(),
@@ -168,6 +182,7 @@ class Convert:
             "fit": self.network.fit,
             "tile": self.network.tile,
             "causal": self.causal,
+            "temporal": "cuts only" if model.info.temporal else self.temporal,
             "device": model.device.type,
             "precision": precision_name(model.dtype),
             "start": self.selection.start,
@@ -226,11 +241,12 @@ class Screen:
         """Say which model runs where, what its numbers mean and who may use it."""
         info = model.info
         unit = f"{info.kind.value.replace('_', ' ')} depth" + (f" in {info.kind.unit}" if info.kind.unit else "")
+        what = (info.family, info.variant, f"{info.parameters / 1e6:.1f} M weights")
         self._say(
-            f"model    {info.name} ({info.family}, {info.variant}, {info.parameters / 1e6:.1f} M weights): {unit}; "
+            f"model    {info.name} ({', '.join(part for part in what if part)}): {unit}; "
             f"licence of the weights: {info.license}"
         )
-        doubtful = {point: by for point, by in info.decided_by.items() if by not in {"keys", "metadata"}}
+        doubtful = {point: by for point, by in info.decided_by.items() if by not in CERTAIN}
         if doubtful:
             self._say("         " + ", ".join(f"{point} by {by}" for point, by in doubtful.items()))
         if info.name == "tiny" and chosen is None:
@@ -240,6 +256,8 @@ class Screen:
             )
         if info.canonical_focal_px is not None:
             self._say("         gives metres once the camera is known: --fov-x-deg, --focal-px or --focal-mm")
+        if info.temporal:
+            self._say("         steady in time by itself: --temporal only finds cuts and ranges for it")
         self._say(f"device   {model.device}, {precision_name(model.dtype)}")
 
     @contextmanager
@@ -284,6 +302,7 @@ class Screen:
                 "limiting_stage": progress.limiting_stage,
                 "busy_ms": {stage: round(ms, 3) for stage, ms in progress.busy_ms.items()},
                 "shots": manifest["counts"]["scene_cuts"] + 1,
+                "flicker": None if report.flicker is None else asdict(report.flicker),
                 "corrupt": source.stats.corrupt,
                 "warnings": warnings,
                 "model": model.info.name,
@@ -308,6 +327,8 @@ class Screen:
         }[camera["origin"]]
         fov_x_deg = math.degrees(2 * math.atan(camera["width"] / 2 / camera["fx"]))
         self._say(f"camera   {fov_x_deg:.1f}° across, focal length {camera['fx']:.0f} px ({origin})")
+        if report.flicker is not None:
+            self._say(f"flicker  {flicker_words(report.flicker)}")
         shots = manifest["counts"]["scene_cuts"] + 1
         self._say(
             f"done     {progress.frames} frames in {progress.elapsed_seconds:.1f} s, "
@@ -332,6 +353,17 @@ class Screen:
         from rich.markup import escape
 
         self._console.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
+
+
+def flicker_words(flicker: "FlickerScore") -> str:
+    """Return the clip's flicker before and after smoothing in one line."""
+    if flicker.before is None or flicker.after is None:
+        return "not measured: nothing stood still in this clip"
+    change = f", {flicker.reduction:.0%} less" if flicker.reduction is not None else ""
+    return (
+        f"{flicker.before:.2%} of the range a frame in the network's depth, {flicker.after:.2%} after smoothing{change} "
+        f"(where the picture stands still: {flicker.still_share:.0%} of it)"
+    )
 
 
 def written_files(manifest: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..temporal import TemporalConfig
 from .device import cpu_count
 
 
@@ -18,6 +19,8 @@ class EngineConfig:
     """Buffer sets in flight; None is three on a GPU, and two more than ``workers`` on the CPU."""
     workers: int | None = None
     """Threads that run the network; None is one on a GPU (its streams overlap by themselves) and up to four on the CPU."""
+    temporal: TemporalConfig | None = None
+    """How depth is smoothed in time; None leaves it as it is, and so does a network that looks back in time by itself."""
     windows: bool = False
     """Let a video network see whole windows of frames, later ones included, as its authors convert files. False streams
     it frame by frame. Other networks do not care."""

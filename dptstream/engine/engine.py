@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ..errors import EngineError, SinkError, SourceError, describe
 from ..geometry import Intrinsics
 from ..models.base import DepthModel, ModelInfo
 from ..sinks.base import FeedInfo, Sink
 from ..sources.base import Source, SourceInfo
+from ..temporal import FlickerScore
 from .backend import Backend, backend_for
 from .config import EngineConfig
 from .loop import CutDetector, Run
@@ -23,6 +24,8 @@ class RunReport:
     """Frames, time and the limiting stage."""
     stopped: bool
     """Whether ``stop`` ended it before the source did."""
+    flicker: FlickerScore | None = None
+    """Flicker of what stood still, before and after smoothing; None where nothing was smoothed."""
     warnings: list[str] = field(default_factory=list)
     """What the source met on the way."""
 
@@ -100,6 +103,8 @@ class Engine:
             finished = True
         finally:
             for sink in opened:
+                if run.flicker is not None:
+                    sink.note("flicker", asdict(run.flicker))
                 for line in self._source.stats.warnings:
                     sink.warn(line)
             _close_all(opened, complete=finished and (self._source.info.live or not self._stopping.is_set()))
@@ -107,7 +112,12 @@ class Engine:
         progress = run.metrics.progress(feed.frame_count)
         if on_progress is not None:
             on_progress(progress)
-        return RunReport(progress, stopped=self._stopping.is_set(), warnings=list(self._source.stats.warnings))
+        return RunReport(
+            progress,
+            stopped=self._stopping.is_set(),
+            flicker=run.flicker,
+            warnings=list(self._source.stats.warnings),
+        )
 
 
 def describe_feed(

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -18,11 +19,13 @@ from ..frames import DepthFrame, VideoFrame
 from ..models.base import DepthModel, DepthWindows
 from ..sinks.base import Sink
 from ..sources.base import Source
+from ..temporal import FilterState, FlickerScore
 from .backend import Backend
 from .channel import Channel, ChannelClosed
 from .config import EngineConfig
 from .metrics import Metrics, Progress
 from .slots import Slot, SlotState
+from .smoothing import SAVE_EVERY, Smoother, StatefulSink
 from .stages import download, infer, preprocess, upload
 
 PROGRESS_SECONDS = 0.1
@@ -70,10 +73,17 @@ class Run:
         self._in_order: Channel[Slot] = Channel(count)
         self._outbox: Channel[DepthFrame] = Channel(count)
         self._cuts: dict[int, bool] = {}
+        self._smoother = _smoother_for(config, model, backend)
+        self._state_keeper: StatefulSink | None = None
         self._sinks: list[tuple[Sink, int]] = []
         self._first_sequence = 0
         self.metrics = Metrics(self._worker_count)
         self.decoded = 0
+
+    @property
+    def flicker(self) -> FlickerScore | None:
+        """Flicker before and after smoothing; None where nothing is smoothed."""
+        return None if self._smoother is None else self._smoother.score
 
     def deliver_to(self, sinks: list[tuple[Sink, int]]) -> None:
         """Give each sink the frames from its first one on; nothing before all of these is inferred.
@@ -82,14 +92,20 @@ class Run:
         """
         self._sinks = sinks
         self._first_sequence = 0 if self._model.info.temporal else min((first for _, first in sinks), default=0)
+        if self._smoother is None:
+            return
+        self._state_keeper = next((sink for sink, _ in sinks if isinstance(sink, StatefulSink)), None)
+        kept = self._state_keeper.load_state() if self._state_keeper is not None else None
+        if kept is not None and kept[0] == self._first_sequence:
+            self._smoother.restore(kept[1])
 
     def sequential(self, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
         """Run every stage in this thread, one frame after the other."""
 
         def filled() -> Iterator[Slot]:
             with self._stage("decode"):
-                for frame in self._frames():
-                    yield _filled(self._slots[0], frame)
+                for frame, motion in self._frames():
+                    yield _filled(self._slots[0], frame, motion)
                     on_progress(self.metrics.progress(frame_count))
 
         if self._windows is not None:
@@ -140,7 +156,7 @@ class Run:
                 if time.monotonic() - stop_seen > STOP_SECONDS:
                     self._source.close()  # ends a read that waits for a camera or network gone silent
 
-    def _frames(self) -> Iterator[VideoFrame]:
+    def _frames(self) -> Iterator[tuple[VideoFrame, NDArray[np.float32] | None]]:
         """Yield the frames to infer, having shown every one to the cut detector."""
         frames = iter(self._source)
         while not (self._stopping.is_set() or self._cancelled.is_set()):
@@ -151,14 +167,15 @@ class Run:
                     return
                 self.decoded += 1
                 cut = self._cut_detector is not None and self._cut_detector.step(frame.image)
+                motion = self._smoother.find_motion(frame.image) if self._smoother is not None else None
             if frame.sequence >= self._first_sequence:
                 self._cuts[frame.sequence] = cut
-                yield frame
+                yield frame, motion
 
     def _decode_loop(self) -> None:
         with self._stage("decode"):
-            for frame in self._frames():
-                slot = _filled(self._free.get(), frame)
+            for frame, motion in self._frames():
+                slot = _filled(self._free.get(), frame, motion)
                 if self._windows is None:
                     self._in_order.put(slot)
                 self._filled.put(slot)
@@ -182,7 +199,14 @@ class Run:
         with self.metrics.busy("infer"), torch.no_grad():
             self._probe("infer", frame.sequence)
             upload(slot, self._backend)
-            infer(slot, self._backend, self._model, size=self._config.size)
+            infer(
+                slot,
+                self._backend,
+                self._model,
+                size=self._config.size,
+                smoother=self._smoother,
+                fresh=self._cuts[frame.sequence],
+            )
             download(slot, self._backend)
         slot.advance(SlotState.DOWNLOADING)
 
@@ -203,10 +227,26 @@ class Run:
             with self.metrics.busy("infer"):  # the host waits for the device: that is inference, not writing
                 slot.downloaded.synchronize()
         self._probe("write", frame.sequence)
-        depth = self._depth_frame(slot.host_output.numpy().copy(), frame)
+        depths_nhw = slot.host_output.numpy().copy()
+        state_before = slot.state_before
         slot.advance(SlotState.READY)
         slot.release()
-        self._deliver(depth)
+        self._deliver(self._smoothed(self._depth_frame(depths_nhw[0], frame), depths_nhw, state_before))
+
+    def _smoothed(
+        self, depth: DepthFrame, depths_nhw: NDArray[np.float32], state_before: FilterState | None
+    ) -> DepthFrame:
+        """Return the frame with smoothed depth, having kept now and then what a killed run needs to go on here."""
+        smoother, sequence = self._smoother, depth.video.sequence
+        if smoother is None:
+            return depth
+        with self.metrics.busy("smooth"):
+            if self._state_keeper is not None and sequence % SAVE_EVERY == 0:
+                state = state_before if smoother.on_device else smoother.state
+                self._state_keeper.save_state(sequence, smoother.snapshot(state))
+            smoothed_hw = depths_nhw[1] if smoother.on_device else smoother.smooth(depth)
+            smoother.measure(depth, smoothed_hw)
+            return replace(depth, depth=smoothed_hw)
 
     def _window_loop(self) -> None:
         self._set_threads()
@@ -309,9 +349,17 @@ class Run:
             self._config.probe(stage, sequence)
 
 
-def _filled(slot: Slot, frame: VideoFrame) -> Slot:
-    """Copy a picture into a free slot."""
+def _smoother_for(config: EngineConfig, model: DepthModel, backend: Backend) -> Smoother | None:
+    if config.temporal is None or config.temporal.cuts_only or model.info.temporal:
+        return None
+    return Smoother(config.temporal, model.device, on_device=backend.asynchronous)
+
+
+def _filled(slot: Slot, frame: VideoFrame, motion: NDArray[np.float32] | None) -> Slot:
+    """Copy a picture, and its motion, into a free slot."""
     slot.advance(SlotState.FILLING)
     slot.fill(frame)
+    if motion is not None:
+        slot.fill_motion(motion)
     slot.advance(SlotState.FILLED)
     return slot

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-STAGES = ("decode", "infer", "write")
-"""The stages that can limit a run; upload and download belong to ``infer``, whose thread submits them."""
+STAGES = ("decode", "infer", "smooth", "write")
+"""The stages that can limit a run. Upload and download belong to ``infer``, whose thread submits them; on a device that
+runs by itself, so does smoothing."""
 
 
 @dataclass(frozen=True, slots=True)

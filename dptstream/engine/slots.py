@@ -3,10 +3,13 @@
 import threading
 from enum import Enum, auto
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import VideoFrame
+from ..temporal import FilterState
 from .backend import Backend
 
 POISON_BYTE = 0xAB
@@ -46,7 +49,9 @@ class Slot:
         frame: The picture inside, from FILLING to READY.
         host_input: (H, W, 3) uint8, pinned where the device copies from it.
         device_input: The device's twin of ``host_input``.
-        device_output: (h, w) float32 depth on the device.
+        motion: (3, hs, ws) float32 flow and confidence since the picture before, where smoothing runs on the device.
+        state_before: What the filter remembered before this frame, where smoothing runs on the device.
+        device_output: (1, h, w) float32 depth on the device; (2, h, w) where it is smoothed there, the network's own first.
         host_output: The host's twin of ``device_output``.
         uploaded: Recorded on the upload stream, waited for by the compute stream.
         inferred: Recorded on the compute stream, waited for by the download stream.
@@ -58,6 +63,9 @@ class Slot:
         self.frame: VideoFrame | None = None
         self.host_input = torch.empty(0, dtype=torch.uint8)
         self.device_input = self.host_input
+        self.host_motion = torch.empty(0)
+        self.motion = self.host_motion
+        self.state_before: FilterState | None = None
         self.device_output = torch.empty(0)
         self.host_output = self.device_output
         self.uploaded = backend.event()
@@ -98,16 +106,24 @@ class Slot:
         self.host_input.numpy()[...] = frame.image
         self.frame = frame
 
-    def output_like(self, depth_hw: Tensor) -> Tensor:
+    def fill_motion(self, motion_3hw: NDArray[np.float32]) -> None:
+        """Copy in the motion since the picture before."""
+        if tuple(self.host_motion.shape) != motion_3hw.shape:
+            self.host_motion = self._backend.host_buffer(motion_3hw.shape, torch.float32)
+            self.motion = self._backend.device_buffer(self.host_motion)
+        self.host_motion.numpy()[...] = motion_3hw
+
+    def output_like(self, depth_nhw: Tensor) -> Tensor:
         """Return ``device_output``, made anew only when the depth's size differs from the last one's."""
-        if self.device_output.shape != depth_hw.shape:
-            self.host_output = self._backend.host_buffer(tuple(depth_hw.shape), torch.float32)
+        if self.device_output.shape != depth_nhw.shape:
+            self.host_output = self._backend.host_buffer(tuple(depth_nhw.shape), torch.float32)
             self.device_output = self._backend.device_buffer(self.host_output)
         return self.device_output
 
     def release(self) -> None:
         """Forget the picture and become FREE; READY slots only."""
         self.frame = None
+        self.state_before = None
         if self._poison:
             self.host_input.fill_(POISON_BYTE)
             self.host_output.fill_(float("nan"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,22 +11,35 @@ from ..errors import DeviceError
 from ..models.base import DepthModel
 from .backend import Backend
 from .slots import Slot
+from .smoothing import Smoother
 
 
 def upload(slot: Slot, backend: Backend) -> None:
-    """Copy the picture to the device; nothing to do where host and device share memory."""
-    if slot.device_input is not slot.host_input:
-        # The pinned source is rewritten only after this slot's download was waited for.
-        backend.upload.run(lambda: slot.device_input.copy_(slot.host_input, non_blocking=backend.asynchronous))
+    """Copy the picture, and its motion, to the device; nothing to do where host and device share memory."""
+    for host, device in ((slot.host_input, slot.device_input), (slot.host_motion, slot.motion)):
+        if device is not host:
+            # The pinned source is rewritten only after this slot's download was waited for.
+            backend.upload.run(partial(device.copy_, host, non_blocking=backend.asynchronous))
     backend.upload.record(slot.uploaded)
 
 
-def infer(slot: Slot, backend: Backend, model: DepthModel, *, size: int | None) -> None:
-    """Preprocess and run the network: uint8 picture -> float32 depth, all on the compute stream."""
+def infer(
+    slot: Slot, backend: Backend, model: DepthModel, *, size: int | None, smoother: Smoother | None, fresh: bool
+) -> None:
+    """Preprocess, run the network and, on a device that runs by itself, smooth: all on the compute stream."""
+    frame = slot.frame
+    assert frame is not None
 
     def work() -> None:
-        depth_hw = model(_network_input(slot, model, size))[0]
-        slot.output_like(depth_hw).copy_(depth_hw)
+        depth_nhw = model(_network_input(slot, model, size))
+        if smoother is not None and smoother.on_device:
+            slot.state_before = smoother.state
+            begins_anew = fresh or frame.discontinuity
+            smoothed_hw = smoother.smooth_on_device(
+                depth_nhw[0], model.info.kind, frame.pts_seconds, slot.motion, fresh=begins_anew
+            )
+            depth_nhw = torch.stack((depth_nhw[0], smoothed_hw))
+        slot.output_like(depth_nhw).copy_(depth_nhw)
 
     backend.compute.wait(slot.uploaded)
     with explained_memory(slot, backend):

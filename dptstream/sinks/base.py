@@ -51,6 +51,9 @@ class Sink(Protocol):
     def write(self, frame: DepthFrame) -> None:
         """Take one frame. The sink may keep the frame and its arrays: nobody rewrites them."""
 
+    def note(self, name: str, value: object) -> None:
+        """Take a fact about the whole run, as plain JSON values; called before ``close``."""
+
     def warn(self, line: str) -> None:
         """Take one line that the user of the output should know; called before ``close``."""
 

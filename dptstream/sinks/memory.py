@@ -10,6 +10,7 @@ class MemorySink:
     Attributes:
         feed: What ``open`` was given, or None before.
         frames: Every frame so far, in order.
+        notes: What ``note`` was given, by name.
         warnings: What ``warn`` was given.
         complete: What ``close`` was told, or None before.
     """
@@ -18,6 +19,7 @@ class MemorySink:
         self.feed: FeedInfo | None = None
         self.frames: list[DepthFrame] = []
         self.complete: bool | None = None
+        self.notes: dict[str, object] = {}
         self.warnings: list[str] = []
 
     @property
@@ -32,6 +34,10 @@ class MemorySink:
     def write(self, frame: DepthFrame) -> None:
         """Keep ``frame``."""
         self.frames.append(frame)
+
+    def note(self, name: str, value: object) -> None:
+        """Keep the fact."""
+        self.notes[name] = value
 
     def warn(self, line: str) -> None:
         """Keep ``line``."""

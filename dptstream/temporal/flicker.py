@@ -1,6 +1,9 @@
 """Scores flicker without ground truth: how much depth changes where the picture stands still."""
 
+import io
+import zipfile
 from dataclasses import dataclass
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -88,6 +91,28 @@ class FlickerMeter:
         if judged.any() and high > low:
             self._still += int(np.count_nonzero(judged))
             self._sums += np.abs(pair - last[1])[:, judged].sum(1, dtype=np.float64) / (high - low)
+
+    def snapshot(self) -> bytes:
+        """Return what the meter has seen as bytes: an uncompressed npz."""
+        arrays: dict[str, NDArray[Any]] = {"sums": self._sums, "counts": np.array([self._still, self._judged])}
+        if self._last is not None:
+            arrays |= {"grey": self._last[0], "pair": self._last[1]}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def restore(cls, blob: bytes) -> Self:
+        """Return the meter that ``snapshot`` wrote; raises ValueError where the bytes are no such thing."""
+        meter = cls()
+        try:
+            with np.load(io.BytesIO(blob), allow_pickle=False) as file:
+                meter._sums = file["sums"]
+                meter._still, meter._judged = file["counts"].tolist()
+                meter._last = (file["grey"], file["pair"]) if "grey" in file.files else None
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"these {len(blob)} bytes are no state of a flicker meter: {error}") from error
+        return meter
 
     @property
     def score(self) -> FlickerScore:
