@@ -1,5 +1,6 @@
 """Joins the segments of a finished run into its videos, with their true times and the source's sound."""
 
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,6 +56,9 @@ def _join_with_sound(
     feed: FeedInfo, layout: Layout, journal: Journal, period: Period, warnings: list[str]
 ) -> str | None:
     """Write the preview with the source's sound; return how it was treated, or None if that failed."""
+    if not os.path.isfile(feed.location):  # a camera or an address would be opened anew, perhaps without end
+        warnings.append(f"the preview has no sound: {feed.location} is no file that can be read again")
+        return None
     reason: Exception | None = None
     treatments: tuple[Treatment, ...] = ("copied", "aac")
     # A codec that MP4 can hold may still come in a form that it cannot, such as AAC out of a broadcast.

@@ -203,11 +203,21 @@ def test_sound_may_be_left_out(tmp_path: Path) -> None:
 
 
 def test_a_sound_that_cannot_be_read_costs_a_warning_and_not_the_preview(tmp_path: Path) -> None:
-    path = ramp_run(tmp_path / "out", location=str(tmp_path / "gone.mp4"), has_audio=True)
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    path = ramp_run(tmp_path / "out", location=str(tmp_path / "broken.mp4"), has_audio=True)
     assert len(shown(path)) == 4
     warnings = read_manifest(tmp_path / "out")["warnings"]
     assert isinstance(warnings, list)
     assert any(line.startswith("the preview has no sound: ") for line in warnings)
+
+
+def test_the_sound_of_a_camera_or_address_is_not_read_anew(tmp_path: Path) -> None:
+    folder_path = tmp_path / "out"
+    ramp_run(folder_path, location="rtsp://camera/1", has_audio=True)
+    assert read_manifest(folder_path)["warnings"] == [
+        "the preview has no sound: rtsp://camera/1 is no file that can be read again",
+        "nothing is known about the camera: a field of view of 60 degrees was assumed",
+    ]
 
 
 def test_the_same_shade_means_the_same_depth_throughout_a_shot(tmp_path: Path) -> None:
