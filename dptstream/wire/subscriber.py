@@ -162,6 +162,11 @@ class Subscriber:
         return time.monotonic() - self._state.last_message < ALIVE_SECONDS
 
     @property
+    def running(self) -> bool:
+        """Whether it listens: started, and not closed."""
+        return self._thread is not None and not self._stopping.is_set()
+
+    @property
     def ended(self) -> bool:
         """Whether every feed that was seen, at least one, said that it ended."""
         with self._changed:
@@ -194,11 +199,11 @@ class Subscriber:
         """Yield frames.
 
         Args:
-            timeout: Give up after so many seconds without a frame.
+            timeout: Give up after so many seconds without any sign of life; a feed that is paused gives one each second.
             follow: Go on after the end of a feed, for the next session.
 
         Raises:
-            WireError: Nothing came for ``timeout`` seconds.
+            WireError: Nothing came for so long.
         """
         while True:
             message = self._receive(timeout, follow=follow)
@@ -206,8 +211,8 @@ class Subscriber:
                 yield message
             elif self._stopping.is_set() or (self.ended and not follow):
                 return
-            else:
-                raise WireError(f"no frame came from {self.endpoint} for {timeout:g} s; is dptstream serving there?")
+            elif timeout is not None and time.monotonic() - self._state.last_message >= timeout:
+                raise WireError(f"nothing came from {self.endpoint} for {timeout:g} s; is dptstream serving there?")
 
     def _receive(self, timeout: float | None, *, follow: bool) -> FrameMessage | None:
         with self._changed:

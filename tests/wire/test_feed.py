@@ -113,8 +113,16 @@ def test_a_feed_gives_a_sign_of_life_at_once_and_each_second() -> None:
 
 
 def test_iteration_gives_up_after_the_time_it_was_given() -> None:
-    with Subscriber("tcp://127.0.0.1:9") as subscriber, pytest.raises(WireError, match=r"no frame came .* for 0.1 s"):
+    with Subscriber("tcp://127.0.0.1:9") as subscriber, pytest.raises(WireError, match=r"nothing came .* for 0.1 s"):
         next(subscriber.frames(timeout=0.1))
+
+
+def test_iteration_waits_on_as_long_as_a_paused_feed_gives_signs_of_life() -> None:
+    with pair() as (publisher, subscriber):
+        publisher.announce("cam1", SESSION, "paused")
+        frames = subscriber.frames(timeout=1.3)
+        threading.Timer(2.0, publisher.send, [numbered_frame(0, SESSION)]).start()
+        assert next(frames).sequence == 0
 
 
 def test_an_iteration_ends_when_another_thread_closes() -> None:

@@ -1,0 +1,131 @@
+"""The commands that need no network but the loopback: keys, tap, record."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dptstream.cli.keys import Keys
+from dptstream.cli.listening import ListenFlags
+from dptstream.cli.record import Record
+from dptstream.cli.tap import Tap
+from dptstream.errors import WireError
+from dptstream.sources.recording import read_recording
+from dptstream.wire.keys import load_client_keys, load_server_keys
+from dptstream.wire.publisher import Publisher
+from tests.wire.feeding import numbered_frame, publisher_process
+from tests.wire.making import SESSION, make_end
+
+ROOT = Path(__file__).parents[2]
+
+RECORD = """
+import sys
+from pathlib import Path
+from dptstream.cli.listening import ListenFlags
+from dptstream.cli.record import Record
+sys.exit(Record(ListenFlags(sys.argv[1]), Path(sys.argv[2])).run())
+"""
+
+
+@contextmanager
+def feed(count: int, *sizes: tuple[int, int]) -> Iterator[str]:
+    """Publish ``count`` frames of each size as soon as somebody listens, then the end."""
+    with Publisher("tcp://127.0.0.1:*") as publisher:
+
+        def send() -> None:
+            deadline = time.monotonic() + 10
+            while not publisher.subscribers and time.monotonic() < deadline:
+                time.sleep(0.01)
+            for number in range(count * len(sizes)):
+                publisher.send(numbered_frame(number, SESSION, *sizes[number // count]))
+                time.sleep(0.01)
+            publisher.send(make_end(next_sequence=count * len(sizes)))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        yield publisher.endpoint
+        thread.join()
+
+
+def test_keys_say_what_was_written_and_how_to_use_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Keys(tmp_path, ("laptop",)).run() == 0
+    out = capsys.readouterr().out
+    assert str(tmp_path / "server.key_secret") in out
+    assert f"listen with --curve {tmp_path / 'laptop'}" in out
+    assert load_client_keys(tmp_path / "laptop").public in load_server_keys(tmp_path).allowed()
+
+
+def test_tap_counts_frames_and_saves_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with feed(20, (8, 12)) as endpoint:
+        assert Tap(ListenFlags(endpoint), save=tmp_path).run() == 0
+    out = capsys.readouterr().out
+    assert "cam1  12x8 uint16 metric + raw" in out
+    assert "20 frames, 0 lost on the way, 0 messages not understood" in out
+    with np.load(tmp_path / "cam1.000007.npz", allow_pickle=False) as saved:
+        np.testing.assert_allclose(saved["depth"], 0.008, rtol=1e-6)
+        assert saved["color"].shape == (8, 12, 3)
+        assert json.loads(str(saved["header"]))["sequence"] == 7
+
+
+def test_tap_prints_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    with feed(15, (8, 12)) as endpoint:
+        assert Tap(ListenFlags(endpoint), frames=15, json=True).run() == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (report["feed"], report["width"], report["lost"]) == ("cam1", 12, 0)
+    assert 0 <= report["latency_ms_p50"] <= report["latency_ms_p95"] < 1000
+
+
+def test_tap_says_when_nobody_is_there() -> None:
+    with pytest.raises(WireError, match=r"nothing comes from tcp://127.0.0.1:9; is dptstream serving there\?"):
+        Tap(ListenFlags("tcp://127.0.0.1:9", timeout=0.2)).run()
+
+
+def test_record_keeps_every_frame_of_the_feed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "take.mkv"
+    with feed(20, (8, 12)) as endpoint:
+        assert Record(ListenFlags(endpoint), path).run() == 0
+    assert f"{path}: 20 frames" in capsys.readouterr().out
+    assert [message.sequence for message in read_recording(path)] == list(range(20))
+
+
+def test_record_begins_a_new_file_when_the_size_changes(tmp_path: Path) -> None:
+    with feed(5, (8, 12), (6, 10)) as endpoint:
+        assert Record(ListenFlags(endpoint), tmp_path / "take.mkv").run() == 0
+    counts = {path.name: len(list(read_recording(path))) for path in tmp_path.iterdir()}
+    assert counts == {"take.mkv": 5, "take.002.mkv": 5}
+
+
+def test_record_refuses_names_and_files_before_it_listens(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"call it take.mkv"):
+        Record(ListenFlags(), tmp_path / "take.mp4").run()
+    (tmp_path / "take.mkv").write_text("precious")
+    with pytest.raises(ValueError, match="exists already"):
+        Record(ListenFlags(), tmp_path / "take.mkv").run()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_an_interrupt_ends_a_recording_properly(tmp_path: Path) -> None:
+    path = tmp_path / "take.mkv"
+    with publisher_process(fps=100) as (_, endpoint):
+        words = [sys.executable, "-c", RECORD, endpoint, str(path)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            deadline = time.monotonic() + 30
+            while not path.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(0.3)
+            begin = time.monotonic()
+            os.kill(process.pid, signal.SIGINT)
+            out, _ = process.communicate(timeout=10)
+            assert time.monotonic() - begin < 2.0
+    assert process.returncode == 0
+    assert len(list(read_recording(path))) == int(out.split()[-2])
