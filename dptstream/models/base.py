@@ -66,6 +66,41 @@ class ModelInfo:
         return record
 
 
+class Features(Protocol):
+    """What a network computes on the way from pictures to depth; each family has its own class of this shape."""
+
+    @property
+    def tokens_bnc(self) -> tuple[Tensor, ...]:
+        """Tokens as the tapped blocks give them, first block first: (B, K + gh * gw, C), K class tokens (one or none) first."""
+
+    @property
+    def token_grids_hw(self) -> tuple[tuple[int, int], ...]:
+        """Rows gh and columns gw of the patches in each of ``tokens_bnc``."""
+
+    @property
+    def attention_bhqn(self) -> Tensor | None:
+        """Attention of the block that was asked for, (B, heads, Q, K + gh * gw): each row sums to one.
+
+        Q is 1 where one token's was asked for, else every token has its row.
+        """
+
+    @property
+    def attention_grid_hw(self) -> tuple[int, int] | None:
+        """Rows and columns of the patches that the columns of the attention stand for."""
+
+    @property
+    def levels_bchw(self) -> tuple[Tensor, ...]:
+        """The four reassembled levels, scaled, finest first."""
+
+    @property
+    def fused_bchw(self) -> tuple[Tensor, ...]:
+        """What each fusion step gives, in the order of the levels: the last was computed first, the first goes to the head."""
+
+    @property
+    def depth_bhw(self) -> Tensor:
+        """The network's output, (B, H, W) float32."""
+
+
 class DepthWindows(Protocol):
     """A clip's depth over overlapping windows of frames, as the authors of video networks compute files."""
 

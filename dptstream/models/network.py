@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..frames import resize_depth
 from ..geometry import DepthKind
-from .base import DepthModel, ModelInfo
+from .base import DepthModel, Features, ModelInfo
 from .preprocess import AS_AUTHORS, Preprocessing, input_size_hw, pad_to_multiple, preprocess
 
 
@@ -115,6 +115,37 @@ class NetworkModel:
             focal_px = width / 2 / math.tan(self._fov_x_rad / 2)
             depth_bhw = depth_bhw * (focal_px / self._info.canonical_focal_px)
         return depth_bhw
+
+    @torch.no_grad()
+    def features(
+        self,
+        images_bchw: Tensor,
+        *,
+        attention_block: int | None = None,
+        attention_at: tuple[float, float] | Literal["class"] | None = None,
+        level_scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0),
+    ) -> Features:
+        """Run the network and return what it computes on the way; ``depth_bhw`` is the network's output as it is.
+
+        Args:
+            images_bchw: (B, 3, h, w) normalised. With fit ``pad`` the features are those of the padded pictures.
+            attention_block: The block of the encoder, from 0, whose attention is wanted; SwinV2's are counted through
+                its stages. Costs another run up to it.
+            attention_at: Whose attention is wanted: that of the token at a point (x, y) of the picture, both in [0, 1),
+                or of the class token, "class". None: every token's, which takes heads * N² values.
+            level_scales: Factors of the four reassembled levels, finest first; 0 hides a level from the fusion.
+
+        Raises:
+            ValueError: The size does not suit the network, or there is no such block, point or class token.
+        """
+        images_bchw = images_bchw.to(self.dtype)
+        if self._preprocessing.fit == "pad":
+            images_bchw, _ = pad_to_multiple(images_bchw, self._info)
+        network: Any = self.network
+        features: Features = network.features(
+            images_bchw, attention_block=attention_block, attention_at=attention_at, level_scales=level_scales
+        )
+        return features
 
     def predict(self, rgb_hwc: NDArray[np.uint8], *, size: int | None = None) -> NDArray[np.float32]:
         """Give the depth of one picture at the picture's own size: (H, W, 3) RGB uint8 -> (H, W) float32."""

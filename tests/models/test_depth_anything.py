@@ -240,7 +240,7 @@ def test_positions_learn(tiny_model: Model) -> None:
 def test_features_lead_to_the_same_depth(tiny_model: Model) -> None:
     images = torch.randn(2, 3, 42, 56)
     features = tiny_model.features(images)
-    assert features.patch_grid_hw == (3, 4)
+    assert features.token_grids_hw == ((3, 4),) * 4
     assert torch.equal(features.depth_bhw, run(tiny_model, images))
     assert [tuple(tokens.shape) for tokens in features.tokens_bnc] == [(2, 13, 64)] * 4
     assert [tuple(level.shape) for level in features.levels_bchw] == [
@@ -250,7 +250,7 @@ def test_features_lead_to_the_same_depth(tiny_model: Model) -> None:
         (2, 32, 2, 2),
     ]
     assert [tuple(fused.shape[2:]) for fused in features.fused_bchw] == [(24, 32), (12, 16), (6, 8), (3, 4)]
-    assert features.attention_bhnn is None
+    assert features.attention_bhqn is None
 
 
 def test_features_hold_the_attention_of_a_chosen_block() -> None:
@@ -260,7 +260,7 @@ def test_features_hold_the_attention_of_a_chosen_block() -> None:
     attention = model.image_encoder.blocks[2].attention
     attention.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
     features = model.features(torch.randn(1, 3, 28, 42), attention_block=2)
-    weights = features.attention_bhnn
+    weights = features.attention_bhqn
     assert weights is not None
     assert weights.shape == (1, 2, 7, 7)
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(1, 2, 7))

@@ -2,12 +2,14 @@
 
 from .checkpoint import config_from_shapes, convert, matches
 from .config import VARIANTS, Config, DepthKind, ResizeMethod, Variant
+from .features import AttentionAt, Features
 from .head import fill_sky
-from .model import Features, Model
+from .model import Model
 from .video import OfflineVideo, StreamState
 
 __all__ = [
     "VARIANTS",
+    "AttentionAt",
     "Config",
     "DepthKind",
     "Features",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import Config
+from .features import AttentionAt, attention_rows, block_number
 from .size_tables import SizeTables
 
 
@@ -56,11 +57,11 @@ class Attention(nn.Module):
         projected_bnc: Tensor = self.projection(mixed_bhnc.transpose(1, 2).flatten(2))
         return projected_bnc
 
-    def weights(self, tokens_bnc: Tensor) -> Tensor:
-        """Return the softmax of the scores (B, heads, N, N), which ``forward`` never writes down."""
+    def weights(self, tokens_bnc: Tensor, rows: slice) -> Tensor:
+        """Return the softmax of the scores (B, heads, Q, N) of some queries, which ``forward`` never writes down."""
         queries, keys, _ = self.split(tokens_bnc)
-        scores_bhnn: Tensor = queries @ keys.transpose(2, 3) * queries.shape[-1] ** -0.5
-        return scores_bhnn.softmax(dim=-1)
+        scores_bhqn: Tensor = queries[:, :, rows] @ keys.transpose(2, 3) * queries.shape[-1] ** -0.5
+        return scores_bhqn.softmax(dim=-1)
 
 
 class Mlp(nn.Module):
@@ -147,20 +148,21 @@ class ImageEncoder(nn.Module):
                 tapped_bnc.append(tokens_bnc)
         return tapped_bnc
 
-    def attention_map(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int], block: int) -> Tensor:
-        """Return how much every token looks at every other in a block: (B, heads, 1 + N, 1 + N), rows sum to one.
+    def attention(
+        self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int], block: int, at: AttentionAt | None
+    ) -> Tensor:
+        """Return how much tokens look at every other in a block: (B, heads, Q, 1 + N); see ``Features.attention_bhqn``.
 
         Raises:
-            ValueError: there is no such block.
+            ValueError: there is no such block or point.
         """
-        if not 0 <= block < len(self.blocks):
-            raise ValueError(f"block is {block}; this encoder has blocks 0 to {len(self.blocks) - 1}")
+        rows = attention_rows(at, patch_grid_hw, class_tokens=1)
+        chosen = self.blocks[block_number(block, len(self.blocks))]
+        assert isinstance(chosen, Block)
         tokens_bnc = self.embed(tokens_bnc, patch_grid_hw)
         for before in self.blocks[:block]:
             tokens_bnc = before(tokens_bnc)
-        chosen = self.blocks[block]
-        assert isinstance(chosen, Block)
-        return chosen.attention.weights(chosen.norm_1(tokens_bnc))
+        return chosen.attention.weights(chosen.norm_1(tokens_bnc), rows)
 
     def embed(self, tokens_bnc: Tensor, patch_grid_hw: tuple[int, int]) -> Tensor:
         """Put the class token in front and add positions: (B, N, C) -> (B, 1 + N, C)."""

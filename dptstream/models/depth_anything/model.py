@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from .config import Config
+from .features import AttentionAt, Features
 from .fusion import Fusion
 from .head import Head
 from .image_encoder import ImageEncoder, PatchEmbed
@@ -17,24 +16,6 @@ from .video import StreamState
 
 FRAMES_AT_ONCE = 4
 """Frames of a clip that go through the encoder, and through the finest steps, together; bounds memory, not results."""
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What a network computes on the way from pictures to depth."""
-
-    patch_grid_hw: tuple[int, int]
-    """Rows and columns of patches."""
-    tokens_bnc: tuple[Tensor, ...]
-    """Tokens after each of the four tapped blocks, first block first: (B, 1 + N, C), class token first, not normalised."""
-    attention_bhnn: Tensor | None
-    """Attention of the block that was asked for, (B, heads, 1 + N, 1 + N): rows look at columns and sum to one."""
-    levels_bchw: tuple[Tensor, ...]
-    """The four reassembled levels, scaled, finest first: 4, 2, 1 and 1/2 times the patch grid."""
-    fused_bchw: tuple[Tensor, ...]
-    """What each fusion step gives, in the order of the levels: the last was computed first, the first goes to the head."""
-    depth_bhw: Tensor
-    """The network's output, (B, H, W) float32."""
 
 
 class Model(nn.Module):
@@ -91,31 +72,35 @@ class Model(nn.Module):
         images_bchw: Tensor,
         *,
         attention_block: int | None = None,
+        attention_at: AttentionAt | None = None,
         level_scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0),
     ) -> Features:
         """Run the network on pictures and return what it computes on the way.
 
         Args:
             images_bchw: (B, 3, H, W) as for ``forward``.
-            attention_block: the block of the encoder whose attention is wanted; costs another run up to it.
+            attention_block: the block of the encoder, from 0, whose attention is wanted; costs another run up to it.
+            attention_at: whose attention is wanted, (x, y) in [0, 1) or "class"; every token's by default, which takes
+                heads * N² values.
             level_scales: factors of the four reassembled levels, finest first; 0 hides a level from the fusion.
 
         Raises:
-            ValueError: a side is not a positive multiple of 14, or there is no such block.
+            ValueError: a side is not a positive multiple of 14, or there is no such block or point.
         """
         tokens_bnc, patch_grid_hw = self.patch_embed(images_bchw)
-        attention_bhnn = None
+        attention_bhqn = None
         if attention_block is not None:
-            attention_bhnn = self.image_encoder.attention_map(tokens_bnc, patch_grid_hw, attention_block)
+            attention_bhqn = self.image_encoder.attention(tokens_bnc, patch_grid_hw, attention_block, attention_at)
         tapped_bnc = self.image_encoder.tapped(tokens_bnc, patch_grid_hw)
         levels_bchw = self.reassemble(self.image_encoder.normalised_patches(tapped_bnc), patch_grid_hw)
         levels_bchw = [level * scale for level, scale in zip(levels_bchw, level_scales, strict=True)]
         fused_bchw = self.fusion.steps(levels_bchw)
         depth_bhw = self.head(fused_bchw[-1], patch_grid_hw)
         return Features(
-            patch_grid_hw=patch_grid_hw,
             tokens_bnc=tuple(tapped_bnc),
-            attention_bhnn=attention_bhnn,
+            token_grids_hw=(patch_grid_hw,) * len(tapped_bnc),
+            attention_bhqn=attention_bhqn,
+            attention_grid_hw=None if attention_bhqn is None else patch_grid_hw,
             levels_bchw=tuple(levels_bchw),
             fused_bchw=tuple(reversed(fused_bchw)),
             depth_bhw=depth_bhw,

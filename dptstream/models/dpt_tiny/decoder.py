@@ -75,12 +75,15 @@ class Fusion(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Return one picture (B, fusion_channels, H/4, W/4)."""
+        return self.steps(levels)[-1]
+
+    def steps(self, levels: list[Tensor]) -> list[Tensor]:
+        """Return the result of every step, coarsest first."""
         quarter, eighth, sixteenth, coarsest = levels
-        fused = self.refine_32(coarsest)
-        fused = self.fuse_16(fused, sixteenth)
-        fused = self.fuse_8(fused, eighth)
-        quarter_fused: Tensor = self.fuse_4(fused, quarter)
-        return quarter_fused
+        fused = [self.refine_32(coarsest)]
+        for block, level in ((self.fuse_16, sixteenth), (self.fuse_8, eighth), (self.fuse_4, quarter)):
+            fused.append(block(fused[-1], level))
+        return fused
 
 
 class Head(nn.Module):

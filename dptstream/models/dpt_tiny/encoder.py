@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import Config
+from .features import AttentionAt, attention_rows, block_number
 
 
 class ConvNorm(nn.Module):
@@ -68,7 +69,7 @@ class TokenBlock(nn.Module):
     def forward(self, tokens_bchw: Tensor) -> Tensor:
         """Return tokens of the same shape."""
         batch, dim, height, width = tokens_bchw.shape
-        tokens_bchw = tokens_bchw + self.place(tokens_bchw)
+        tokens_bchw = self._placed(tokens_bchw)
         tokens_bnc = tokens_bchw.flatten(2).transpose(1, 2)
         tokens_bnc = tokens_bnc + self._attend(self.norm_attention(tokens_bnc))
         hidden = F.gelu(self.expand(self.norm_mlp(tokens_bnc)))
@@ -76,13 +77,28 @@ class TokenBlock(nn.Module):
         placed: Tensor = tokens_bnc.transpose(1, 2).reshape(batch, dim, height, width)
         return placed
 
+    def attention(self, tokens_bchw: Tensor, rows: slice) -> Tensor:
+        """Return the softmax of the scores (B, heads, Q, N) of some queries, which ``forward`` never writes down."""
+        tokens_bnc = self._placed(tokens_bchw).flatten(2).transpose(1, 2)
+        query, key, _ = self._split(self.norm_attention(tokens_bnc))
+        scores_bhqn: Tensor = query[:, :, rows] @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        return scores_bhqn.softmax(dim=-1)
+
+    def _placed(self, tokens_bchw: Tensor) -> Tensor:
+        placed: Tensor = tokens_bchw + self.place(tokens_bchw)
+        return placed
+
     def _attend(self, tokens_bnc: Tensor) -> Tensor:
+        mixed = F.scaled_dot_product_attention(*self._split(tokens_bnc))
+        projected: Tensor = self.project(mixed.transpose(1, 2).reshape(tokens_bnc.shape))
+        return projected
+
+    def _split(self, tokens_bnc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (B, heads, N, dim / heads)."""
         batch, count, dim = tokens_bnc.shape
         qkv = self.qkv(tokens_bnc).reshape(batch, count, 3, self.heads, dim // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, dim/heads)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        projected: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, count, dim))
-        return projected
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return query, key, value
 
 
 class ImageEncoder(nn.Module):
@@ -111,3 +127,17 @@ class ImageEncoder(nn.Module):
                 middle = tokens
         last = self.norm(tokens.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return [quarter, eighth, middle, last]
+
+    def attention(self, stem_bchw: Tensor, block: int, at: AttentionAt | None) -> tuple[Tensor, tuple[int, int]]:
+        """Return how much tokens look at every other in a block, and their grid; see ``Features.attention_bhqn``.
+
+        Raises:
+            ValueError: There is no such block or point.
+        """
+        chosen = self.blocks[block_number(block, len(self.blocks))]
+        assert isinstance(chosen, TokenBlock)
+        tokens_bchw = self.tokens(self.stage_8(self.stage_4(stem_bchw)))
+        for before in self.blocks[:block]:
+            tokens_bchw = before(tokens_bchw)
+        grid_hw = (tokens_bchw.shape[2], tokens_bchw.shape[3])
+        return chosen.attention(tokens_bchw, attention_rows(at, grid_hw, class_tokens=0)), grid_hw
