@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -105,8 +105,8 @@ class Convert:
     network: ModelFlags = field(default_factory=ModelFlags)
     selection: SourceFlags = field(default_factory=SourceFlags)
     camera: CameraFlags = field(default_factory=CameraFlags)
-    temporal: Literal["off", "minimal", "light", "default", "strong"] = "default"
-    """How much depth is steadied over time; off leaves the network's own values untouched."""
+    temporal: Literal["off", "minimal", "light", "default", "strong", "offline"] = "default"
+    """How depth is steadied over time: off leaves the network's own values untouched, offline looks at whole shots."""
     causal: bool = False
     """Let a video network see no later frames, as it would live; it otherwise sees whole windows, as its authors do."""
     sequential: bool = False
@@ -150,29 +150,38 @@ class Convert:
             return screen.failure(location, error)
 
     def _run_engine(self, source: "Source", sink: "DepthFolder", model: "DepthModel", screen: "Screen") -> "RunReport":
-        from ..engine import Engine, EngineConfig
+        from ..engine import Engine, EngineConfig, LookaheadSink
+        from ..sources import open_source
         from ..temporal import SceneCutDetector, TemporalConfig
 
         camera = self.camera.intrinsics(source.info) or source.info.intrinsics
         if camera is not None:
             model = model.with_field_of_view(camera.fov_x_rad)
-        windows = not (self.causal or source.info.live)
+        live = source.info.live
+        lookahead: LookaheadSink | None = None
+        if self.temporal == "offline" and not model.info.temporal:
+            if live:
+                raise ValueError(f"{source.info.location} is live and cannot be read twice: choose another --temporal")
+            lookahead = LookaheadSink(
+                sink, lambda: open_source(source.info.location, self.selection.options()), TemporalConfig()
+            )
         engine = Engine(
             source,
             model,
-            [sink],
+            [lookahead or sink],
             config=EngineConfig(
                 size=self.network.size,
                 pipelined=not self.sequential,
-                windows=windows,
-                temporal=TemporalConfig.preset(self.temporal),
+                windows=not (self.causal or live),
+                temporal=None if self.temporal == "offline" else TemporalConfig.preset(self.temporal),
             ),
             intrinsics=camera,
             settings=self._settings(source, model),
             cut_detector=SceneCutDetector(),
         )
         with interruptible(engine), screen.progress(source) as on_progress:
-            return engine.run(on_progress)
+            report = engine.run(on_progress)
+        return report if lookahead is None else replace(report, flicker=lookahead.flicker)
 
     def _settings(self, source: "Source", model: "DepthModel") -> dict[str, object]:
         """Return what decides the depth values, beside the output's own options, which the folder records itself."""
@@ -282,7 +291,7 @@ class Screen:
 
     def result(self, source: "Source", sink: "DepthFolder", report: "RunReport", model: "DepthModel") -> int:
         """Sum up one input; return its exit code."""
-        from ..sinks import read_manifest
+        from ..sinks import ASSUMED_CAMERA, read_manifest
 
         stopped = report.stopped and not source.info.live
         code = EXIT_STOPPED if stopped else EXIT_DAMAGED if source.stats.damaged else 0
@@ -311,8 +320,9 @@ class Screen:
             }
             print(json.dumps(line), flush=True)
         self._sum_up(report, manifest, folder)
-        for line_of_text in warnings:
-            self._warn(line_of_text)
+        for text in warnings:
+            if text != ASSUMED_CAMERA:  # said above, with what to do about it
+                self._warn(text)
         if stopped:
             self._warn("stopped; go on with the same command and --resume")
         return code
@@ -330,6 +340,9 @@ class Screen:
         if report.flicker is not None:
             self._say(f"flicker  {flicker_words(report.flicker)}")
         shots = manifest["counts"]["scene_cuts"] + 1
+        if progress.frames == 0 and manifest["complete"]:
+            self._say(f"done     nothing was left to do: all {manifest['counts']['frames']} frames are there")
+            return
         self._say(
             f"done     {progress.frames} frames in {progress.elapsed_seconds:.1f} s, "
             f"{progress.frames_per_second:.1f} frames/s, limited by {progress.limiting_stage}; "

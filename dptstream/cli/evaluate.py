@@ -82,9 +82,7 @@ class Evaluate:
         else:
             from rich.console import Console
 
-            # Wider than a narrow terminal is better than columns cut off.
-            console = Console()
-            Console(width=max(console.width, 150)).print(rich_table(report))
+            Console().print(rich_table(report))
         if self.output is not None:
             self._write(report, pictures=pictures)
         return 0

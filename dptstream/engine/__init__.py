@@ -3,6 +3,16 @@
 from .config import EngineConfig
 from .device import PRECISIONS, choose_device, choose_dtype
 from .engine import Engine, RunReport
+from .lookahead import LookaheadSink
 from .metrics import Progress
 
-__all__ = ["PRECISIONS", "Engine", "EngineConfig", "Progress", "RunReport", "choose_device", "choose_dtype"]
+__all__ = [
+    "PRECISIONS",
+    "Engine",
+    "EngineConfig",
+    "LookaheadSink",
+    "Progress",
+    "RunReport",
+    "choose_device",
+    "choose_dtype",
+]

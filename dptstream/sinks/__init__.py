@@ -5,5 +5,15 @@ from .folder import DepthFolder
 from .manifest import read_manifest
 from .memory import MemorySink
 from .options import FolderOptions, parse_range
+from .summary import ASSUMED_CAMERA
 
-__all__ = ["DepthFolder", "FeedInfo", "FolderOptions", "MemorySink", "Sink", "parse_range", "read_manifest"]
+__all__ = [
+    "ASSUMED_CAMERA",
+    "DepthFolder",
+    "FeedInfo",
+    "FolderOptions",
+    "MemorySink",
+    "Sink",
+    "parse_range",
+    "read_manifest",
+]

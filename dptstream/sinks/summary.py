@@ -8,6 +8,9 @@ from .base import FeedInfo
 from .journal import Entry, FrameRecord, Journal
 from .mapping import LAST_CODE
 
+ASSUMED_CAMERA = "nothing is known about the camera: a field of view of 60 degrees was assumed"
+"""The warning of every run whose intrinsics are the default."""
+
 
 @dataclass(slots=True)
 class Summary:
@@ -48,7 +51,7 @@ class Summary:
         """Return one line for each thing the user should know."""
         lines = []
         if feed.intrinsics.origin == "default":
-            lines.append("nothing is known about the camera: a field of view of 60 degrees was assumed")
+            lines.append(ASSUMED_CAMERA)
         if self.invalid:
             lines.append(f"{self.invalid} values are not finite")
         if self.frames_beyond_codes:
