@@ -4,12 +4,10 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -35,6 +33,8 @@ class Bench:
     """Whole runs of either kind."""
     format: tuple[Format, ...] = ("exr", "preview")
     """What the whole runs write, to a temporary folder."""
+    temporal: Literal["off", "minimal", "light", "default", "strong"] = "default"
+    """How depth is steadied over time in the whole runs."""
     network: ModelFlags = field(default_factory=ModelFlags)
     json: bool = False
     """Print one JSON object instead of a table."""
@@ -44,34 +44,38 @@ class Bench:
         if self.frames < 1 or self.rounds < 1:
             raise ValueError(f"--frames and --rounds must be at least 1; got {self.frames} and {self.rounds}")
         model = self.network.load()
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dptstream-bench-")))
-            report = self._measure(model, _fresh_folders(folder))
+        report = self.measure(model)
         if self.json:
             print(json.dumps(record(report, model, self.input), indent=2))
         else:
             print_report(report, model, self.input)
         return 0
 
-    def _measure(self, model: "DepthModel", folders: Iterator[Path]) -> "BenchReport":
+    def measure(self, model: "DepthModel") -> "BenchReport":
+        """Measure, writing to a temporary folder."""
         from ..engine.bench import Workload, run_bench
         from ..sinks import DepthFolder
         from ..sources import open_source
-        from ..temporal import SceneCutDetector
+        from ..temporal import SceneCutDetector, TemporalConfig
 
-        workload = Workload(
-            open_source=lambda: open_source(self.input),
-            model=model,
-            make_sink=lambda: DepthFolder(OutputFlags(format=self.format).options(next(folders))),
-            make_cut_detector=SceneCutDetector,
-            size=self.network.size,
-            frames=self.frames,
-        )
-        return run_bench(workload, rounds=self.rounds, say=lambda words: print(words, file=sys.stderr, flush=True))
+        with tempfile.TemporaryDirectory(prefix="dptstream-bench-") as parent:
+            folders = (Path(parent) / f"run{number}" for number in count())
+            workload = Workload(
+                open_source=lambda: open_source(self.input),
+                model=model,
+                make_sink=lambda: DepthFolder(OutputFlags(format=self.format).options(next(folders))),
+                make_cut_detector=SceneCutDetector,
+                temporal=TemporalConfig.preset(self.temporal),
+                size=self.network.size,
+                frames=self.frames,
+            )
+            return run_bench(workload, rounds=self.rounds, say=lambda words: print(words, file=sys.stderr, flush=True))
 
 
-def _fresh_folders(parent: Path) -> Iterator[Path]:
-    return (parent / f"run{number}" for number in count())
+def measure(bench: Bench) -> dict[str, object]:
+    """Return the figures of ``bench`` and what they were taken on, as JSON values."""
+    model = bench.network.load()
+    return record(bench.measure(model), model, bench.input)
 
 
 def record(report: "BenchReport", model: "DepthModel", location: str) -> dict[str, object]:

@@ -20,10 +20,12 @@ from ..frames import DepthFrame, VideoFrame
 from ..models.base import DepthModel
 from ..sinks.base import Sink
 from ..sources.base import Source, SourceInfo, SourceStats
+from ..temporal import TemporalConfig
 from .config import EngineConfig
 from .device import cpu_count
 from .engine import Engine, describe_feed
 from .loop import CutDetector
+from .smoothing import Smoother
 
 WARM_UP_FRAMES = 3
 """Frames run before anything is timed."""
@@ -41,6 +43,8 @@ class Workload:
     """Makes a sink with nothing written yet."""
     make_cut_detector: Callable[[], CutDetector]
     """Makes a fresh cut detector; its cost counts as decoding, with which it shares a thread."""
+    temporal: TemporalConfig | None = None
+    """How depth is smoothed; None leaves it as it is."""
     size: int | None = None
     """The network's size; None is the model's own."""
     frames: int = 60
@@ -70,7 +74,7 @@ class BenchReport:
     cores: int
     """Cores this process may use."""
     stages: dict[str, StageCost]
-    """Cost of ``decode``, ``infer`` and ``write``, each alone."""
+    """Cost of ``decode``, ``infer``, ``smooth`` and ``write``, each alone."""
     decode_fps: float
     """Frames/s of decoding alone."""
     model_fps: float
@@ -114,6 +118,8 @@ def run_bench(workload: Workload, *, rounds: int = 3, say: Callable[[str], None]
     say("network alone")
     depths, infer = _measure_infer(pictures, workload)
     model_fps = _measure_model_fps(pictures, workload)
+    say("smoothing alone")
+    smooth = _measure_smooth(depths, workload)
     say("writing alone")
     write = _measure_write(depths, workload, info)
     pipelined_fps: list[float] = []
@@ -122,7 +128,7 @@ def run_bench(workload: Workload, *, rounds: int = 3, say: Callable[[str], None]
         say(f"whole runs, round {number + 1} of {rounds}")
         sequential_fps.append(_measure_run(workload, len(pictures), pipelined=False))
         pipelined_fps.append(_measure_run(workload, len(pictures), pipelined=True))
-    stages = {"decode": decode, "infer": infer, "write": write}
+    stages = {"decode": decode, "infer": infer, "smooth": smooth, "write": write}
     first = pictures[0]
     return BenchReport(
         picture_hw=(first.height, first.width),
@@ -227,6 +233,16 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _measure_smooth(depths: Sequence[DepthFrame], workload: Workload) -> StageCost:
+    """Smooth on the CPU and measure flicker, as a run on the CPU does."""
+    smoother = Smoother(workload.temporal, torch.device("cpu"), on_device=False) if workload.temporal else None
+    timer = _Timer()
+    for depth in depths:
+        if smoother is not None:
+            smoother.measure(depth, smoother.smooth(depth))
+    return timer.cost(len(depths))
+
+
 def _measure_write(depths: Sequence[DepthFrame], workload: Workload, info: SourceInfo) -> StageCost:
     still = replace(info, frame_count=len(depths), has_audio=False)
     feed = describe_feed(still, workload.model.info)
@@ -272,7 +288,7 @@ def _measure_run(workload: Workload, frames: int, *, pipelined: bool) -> float:
             source,
             workload.model,
             [workload.make_sink()],
-            config=EngineConfig(size=workload.size, pipelined=pipelined),
+            config=EngineConfig(size=workload.size, pipelined=pipelined, temporal=workload.temporal),
             cut_detector=workload.make_cut_detector(),
         )
         timer = _Timer()
