@@ -165,9 +165,7 @@ class MessageMaker:
     def _color(self, video: VideoFrame, width: int, height: int) -> RawColor | JpegColor | None:
         if self._options.color == "none":
             return None
-        image = np.ascontiguousarray(video.image)
-        if image.shape[:2] != (height, width):
-            image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        image = _resized(np.ascontiguousarray(video.image), width, height)
         if self._options.color == "rgb":
             return RawColor(image)
         settings = [cv2.IMWRITE_JPEG_QUALITY, self._options.jpeg_quality]
@@ -177,7 +175,18 @@ class MessageMaker:
         return JpegColor(data.reshape(-1).data, width, height)
 
 
+def _resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    # Averaging over areas of uneven size takes 10 to 30 ms; halving, then interpolating, takes 1 and looks the same.
+    while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def _as_half(values: NDArray[np.float32], scale: float) -> NDArray[np.float16]:
     codes = (values if scale == 1.0 else values / np.float32(scale)).astype(np.float16)
-    codes[~np.isfinite(codes)] = np.nan
+    if not np.isfinite(values).all():
+        codes[~np.isfinite(codes)] = np.nan
     return codes

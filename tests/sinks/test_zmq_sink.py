@@ -112,6 +112,14 @@ def test_a_jpeg_holds_the_picture_at_the_depths_size() -> None:
     assert np.abs(difference).mean() < 8
 
 
+def test_a_picture_is_shrunk_by_averaging_and_not_by_leaving_pixels_out() -> None:
+    frame = toy_frame(0)
+    stripes = np.zeros((DEPTH_HW[0] * 8, DEPTH_HW[1] * 8, 3), np.uint8)
+    stripes[:, ::2] = 200
+    (message,) = make([replace(frame, video=replace(frame.video, image=stripes))])
+    np.testing.assert_array_equal(message.color.pixels, 100)
+
+
 def test_no_picture_is_sent_where_none_is_wanted() -> None:
     assert make([toy_frame(0)], color="none")[0].color is None
 
