@@ -17,6 +17,8 @@ _RESIDUAL, _SURE_RESIDUAL = 18.0, 30.0
 """Median difference left after motion (0 to 255) above which a cut is likely, and above which it is certain."""
 _HISTOGRAM = 0.12
 """Share of the pixels that must have changed their brightness for a likely cut."""
+_UNLIKE = 0.55
+"""The same difference as a share of the picture's contrast, above which a cut is likely whatever its brightness."""
 _ALIKE = 0.6
 """Correlation with the moved earlier frame above which a frame shows the same things in other light."""
 _BLANK = 6.0
@@ -80,7 +82,9 @@ class SceneCutDetector:
             return False  # so alike in place that motion need not be looked for
         moved = self._moved(previous, current)
         residual = _residual(moved, current)
-        likely = residual > _RESIDUAL and _changed_share(previous, current) > _HISTOGRAM
+        changed = _changed_share(previous, current) > _HISTOGRAM
+        # Two rooms of one house have the same brightness, but nothing in one explains the other.
+        likely = residual > _RESIDUAL and (changed or residual > _UNLIKE * float(current.std()))
         return (likely or residual > _SURE_RESIDUAL) and _correlation(moved, current) < _ALIKE
 
     def _moved(self, previous: Gray, current: Gray) -> Gray:
