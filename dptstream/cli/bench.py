@@ -118,6 +118,7 @@ def print_report(report: "BenchReport", model: "DepthModel", location: str) -> N
         f"{location}: {report.frames} frames of {picture[1]}x{picture[0]}, network {model.info.name} at "
         f"{network[1]}x{network[0]}, {precision_name(model.dtype)}, {_device_name(model.device)}, {report.cores} cores",
         markup=False,
+        soft_wrap=True,
     )
     table = Table(box=None, padding=(0, 3, 0, 0))
     for column in ("stage, alone", "CPU ms/frame", "wall ms/frame"):
