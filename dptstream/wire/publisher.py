@@ -77,7 +77,9 @@ class Publisher:
         self._exits = ExitStack()
 
     def start(self) -> Self:
-        """Open the address; raises WireError when that is not possible."""
+        """Open the address, once; raises WireError when that is not possible."""
+        if self._thread is not None:
+            return self
         with ExitStack() as exits:
             context: Context = zmq.Context()
             exits.callback(context.term)

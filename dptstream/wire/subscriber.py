@@ -116,7 +116,9 @@ class Subscriber:
         self._log_after = 0.0
 
     def start(self) -> Self:
-        """Begin to listen; raises ValueError for an endpoint that cannot be one."""
+        """Begin to listen, once; raises ValueError for an endpoint that cannot be one."""
+        if self._thread is not None:
+            return self
         # The last slash keeps cam1 from matching cam10.
         topic = b"dpt/" if self._feed is None else f"dpt/{self._feed}/".encode()
         connection = Connection(

@@ -89,6 +89,14 @@ def test_tap_says_when_nobody_is_there() -> None:
         Tap(ListenFlags("tcp://127.0.0.1:9", timeout=0.2)).run()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_an_interrupt_ends_tap_at_once_though_nobody_is_there() -> None:
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+    begin = time.monotonic()
+    assert Tap(ListenFlags("tcp://127.0.0.1:9", timeout=0)).run() == 0
+    assert time.monotonic() - begin < 2.5
+
+
 def test_record_keeps_every_frame_of_the_feed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "take.mkv"
     with feed(20, (8, 12)) as endpoint:

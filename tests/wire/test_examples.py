@@ -1,5 +1,6 @@
 """The examples that subscribe really do, in Python and in JavaScript."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(*words: str, cwd: Path) -> str:
-    return subprocess.run(words, cwd=cwd, text=True, capture_output=True, check=True, timeout=60).stdout
+    environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent)}
+    return subprocess.run(
+        words, cwd=cwd, env=environment, text=True, capture_output=True, check=True, timeout=60
+    ).stdout
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*subscribe*")), ids=lambda path: path.name)

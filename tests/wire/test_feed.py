@@ -125,6 +125,14 @@ def test_iteration_waits_on_as_long_as_a_paused_feed_gives_signs_of_life() -> No
         assert next(frames).sequence == 0
 
 
+def test_starting_twice_is_starting_once() -> None:
+    with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint) as subscriber:
+        assert publisher.start() is publisher
+        assert subscriber.start() is subscriber
+        publisher.announce("cam1", SESSION)
+        wait_until(lambda: publisher.subscribers == 1)
+
+
 def test_an_iteration_ends_when_another_thread_closes() -> None:
     subscriber = Subscriber("tcp://127.0.0.1:9").start()
     threading.Timer(0.1, subscriber.close).start()
@@ -207,6 +215,26 @@ def test_a_slow_consumer_gets_fresh_frames_and_leaves_the_others_alone() -> None
         assert sorted(ages)[len(ages) // 2] < 100e6
         assert slow.stats.skipped > 20
         assert quick.stats.received >= 40
+
+
+def test_a_subscriber_that_stopped_reading_costs_the_sender_no_memory() -> None:
+    psutil = pytest.importorskip("psutil", reason="measures another process")
+    with publisher_process("tcp://127.0.0.1:*", 30, 518, 924) as (process, endpoint):
+        context: Any = zmq.Context()
+        frozen = context.socket(zmq.SUB)
+        frozen.rcvhwm = 1
+        frozen.subscribe(b"")
+        frozen.connect(endpoint)
+        with Subscriber(endpoint) as other:
+            assert other.receive(10.0) is not None
+            time.sleep(1.0)
+            before = psutil.Process(process.pid).memory_info().rss
+            received = other.stats.received
+            time.sleep(3.0)
+            # 72 MB a second were sent; what waits for the frozen one is bounded by its high-water mark.
+            assert psutil.Process(process.pid).memory_info().rss - before < 50e6
+            assert other.stats.received - received > 30
+        context.destroy(linger=0)
 
 
 def test_ten_subscribers_all_get_everything() -> None:
