@@ -8,11 +8,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
+import cv2
 import numpy as np
 from av.container import InputContainer
+from numpy.typing import NDArray
 
 from ..errors import SourceError, WireError
-from ..wire import FrameMessage, unpack
+from ..frames import DepthFrame, VideoFrame
+from ..wire import FrameMessage, JpegColor, unpack
 from ..wire.packing import Part
 
 VERSION_TAG = "DPTSTREAM_RECORDING"
@@ -158,6 +161,40 @@ class Recording:
                 if isinstance(content, dict):
                     return content
         raise SourceError(f"{self.path} is damaged: {name} is missing or cannot be read")
+
+
+def read_depth_frames(path: Path) -> Iterator[DepthFrame]:
+    """Yield a recording as the engine would have given it: depth values, pictures and times as recorded.
+
+    Pictures have the recorded size, which is the depth's; where none was recorded they are black. Frames are counted
+    anew from 0; a new session or a jump is a discontinuity. Raises SourceError.
+    """
+    session = ""
+    for number, message in enumerate(read_recording(path)):
+        jumped = message.discontinuity or (message.session != session and number > 0)
+        session = message.session
+        video = VideoFrame(_pixels(message, path), number, message.pts, message.time_base, discontinuity=jumped)
+        depth = message.depth
+        yield DepthFrame(depth.values(), depth.kind, video, scene_cut=message.scene_cut)
+
+
+def _pixels(message: FrameMessage, path: Path) -> NDArray[np.uint8]:
+    color = message.color
+    if color is None:
+        return np.zeros((message.depth.height, message.depth.width, 3), np.uint8)
+    if not isinstance(color, JpegColor):
+        return color.pixels
+    try:
+        return color.decoded(_decode_jpeg).pixels
+    except (ValueError, cv2.error) as error:
+        raise SourceError(f"{path} is damaged: the picture of frame {message.sequence}: {error}") from None
+
+
+def _decode_jpeg(data: bytes | memoryview) -> NDArray[np.uint8]:
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError("not a JPEG")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_recording(path: Path) -> Iterator[FrameMessage]:

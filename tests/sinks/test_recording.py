@@ -15,7 +15,7 @@ import pytest
 from dptstream.errors import SinkError, SourceError
 from dptstream.sinks.messages import MessageMaker, MessageOptions
 from dptstream.sinks.recording import Recorder
-from dptstream.sources.recording import Recording, is_recording, read_recording
+from dptstream.sources.recording import Recording, is_recording, read_depth_frames, read_recording
 from dptstream.wire import FrameMessage
 from tests.wire.making import OTHER_SESSION, comparable, make_depth, make_frame
 
@@ -55,6 +55,20 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, depth: str, color: str
     path = record(tmp_path / "take.mkv", messages)
     assert is_recording(path)
     assert [comparable(message) for message in read_recording(path)] == [comparable(message) for message in messages]
+
+
+@pytest.mark.parametrize("color", ["rgb", "jpeg", "none"])
+def test_a_recording_can_be_converted_with_the_values_and_times_it_was_sent_with(tmp_path: Path, color: str) -> None:
+    messages = toy_messages(color=color)
+    frames = list(read_depth_frames(record(tmp_path / "take.mkv", messages)))
+    assert [(frame.video.sequence, frame.video.pts) for frame in frames] == list(enumerate(UNEVEN_PTS))
+    assert [frame.scene_cut for frame in frames] == [message.scene_cut for message in messages]
+    assert not any(frame.video.discontinuity for frame in frames)
+    (raw,) = toy_messages()[:1]
+    for frame, message in zip(frames, messages, strict=True):
+        np.testing.assert_array_equal(frame.depth, message.depth.values())
+    difference = np.abs(frames[0].video.image.astype(int) - raw.color.pixels).mean()  # type: ignore[union-attr]
+    assert difference < {"rgb": 0.001, "jpeg": 12, "none": 255}[color]
 
 
 def test_anybody_can_read_picture_depth_and_times(tmp_path: Path) -> None:
