@@ -42,7 +42,7 @@ def fit_scale_shift(predictions: Maps, truth: Truth, *, max_depth: float) -> tup
         mask = depth_mask(frame, max_depth)
         x = np.maximum(prediction[mask], MIN_INVERSE).astype(np.float64)
         y = frame.inverse_depth[mask].astype(np.float64)
-        sums += np.array([x.size, x.sum(), y.sum(), x @ x, x @ y])
+        sums += np.array([x.size, x.sum(), y.sum(), (x * x).sum(), (x * y).sum()])
     count, sum_x, sum_y, sum_xx, sum_xy = sums
     spread = count * sum_xx - sum_x**2
     if spread <= 1e-12 * max(count * sum_xx, 1e-300):
@@ -206,7 +206,7 @@ def scale_jitter(aligned: Maps, truth: Truth) -> tuple[float, float]:
     logs = []
     for prediction, frame in zip(aligned, truth, strict=True):
         x, y = prediction[frame.valid].astype(np.float64), frame.inverse_depth[frame.valid].astype(np.float64)
-        logs.append(math.log(max(float(x @ y) / max(float(x @ x), 1e-12), 1e-6)))
+        logs.append(math.log(max(float((x * y).sum()) / max(float((x * x).sum()), 1e-12), 1e-6)))
     path = np.asarray(logs)
     smooth = np.convolve(path, np.ones(min(15, path.size)) / min(15, path.size), "valid")
     return float(np.abs(np.diff(path)).mean()) if path.size > 1 else 0.0, float(np.ptp(smooth))

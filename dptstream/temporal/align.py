@@ -38,10 +38,11 @@ def fit_scale_shift(ops: PlaneOps, raw: Plane, reference: Plane, weight: Plane) 
     supported = weight.sum() > LEAST_SUPPORT * raw.shape[0]
     trust = weight
     for _ in range(ROUNDS):
+        # Sums of products, not dot products: numpy hands those to threads that wait for each other on a busy machine.
         total = trust.sum() + 1e-12
-        raw_centre, reference_centre = trust @ raw / total, trust @ reference / total
+        raw_centre, reference_centre = (trust * raw).sum() / total, (trust * reference).sum() / total
         dx, dy = raw - raw_centre, reference - reference_centre
-        spread_x, spread_y = trust @ (dx * dx) + 1e-30, trust @ (dy * dy) + 1e-30
+        spread_x, spread_y = (trust * dx * dx).sum() + 1e-30, (trust * dy * dy).sum() + 1e-30
         scale = xp.clip(xp.sqrt(spread_y / spread_x), 0.25, 4.0)
         distance = xp.abs(dy - scale * dx)
         sigma = 1.48 * ops.ranks(distance[::4], (0.5,))[0] + 1e-12
