@@ -8,6 +8,8 @@ short, so that what was written before a power cut can be read. ``sources/record
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +51,7 @@ class Recorder:
         self.path = path
         self.frames = 0
         self._overwrite = overwrite
-        self._layout: tuple[object, ...] | None = None
+        self._layout: str | None = None
         self._container: OutputContainer | None = None
         self._color: Stream | None = None
         self._depth: VideoStream | None = None
@@ -76,8 +78,8 @@ class Recorder:
         if message.depth.codes.dtype == np.float32:
             raise SinkError("a recording holds 16 bits of depth; let the sender send float16 or uint16")
         if not self.fits(message):
-            raise SinkError(f"{self.path} holds {self._layout}; {_layout_of(message)} needs a file of its own")
-        with self._lock, _ErrorsOf(self.path):
+            raise SinkError(f"{self.path} holds {self._layout}; a file of its own is needed for {_layout_of(message)}")
+        with self._lock, _errors_of(self.path):
             if self._container is None:
                 self._open(message)
             self._write(message, self._time.of(message))
@@ -85,7 +87,7 @@ class Recorder:
 
     def close(self) -> None:
         """Finish the file; may be called twice. Raises SinkError."""
-        with self._lock, _ErrorsOf(self.path):
+        with self._lock, _errors_of(self.path):
             container, self._container = self._container, None
             if container is None:
                 return
@@ -156,20 +158,12 @@ class _Time:
         return at
 
 
-class _ErrorsOf:
-    """Turns trouble with the file into a SinkError that names it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError | av.FFmpegError):
-            raise SinkError(f"cannot write {self._path}: {error.strerror or describe(error)}") from error
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or describe(error)}") from error
 
 
 def attachments(message: FrameMessage) -> dict[str, dict[str, object]]:
@@ -189,10 +183,13 @@ def attachments(message: FrameMessage) -> dict[str, dict[str, object]]:
     return {"calibration.json": header["camera"], "description.json": description}
 
 
-def _layout_of(message: FrameMessage) -> tuple[object, ...]:
+def _layout_of(message: FrameMessage) -> str:
+    """Say what must stay the same within a file."""
     depth, color = message.depth, message.color
-    picture = None if color is None else (type(color).__name__, color.width, color.height)
-    return message.feed, depth.width, depth.height, depth.codes.dtype.name, depth.kind.value, picture
+    picture = "no picture"
+    if color is not None:
+        picture = f"{'raw' if isinstance(color, RawColor) else 'JPEG'} pictures of {color.width}x{color.height}"
+    return f"{message.feed}: {depth.kind.value} depth of {depth.width}x{depth.height}, {depth.codes.dtype}, {picture}"
 
 
 def _tags(message: FrameMessage) -> dict[str, str]:
