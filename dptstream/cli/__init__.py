@@ -15,6 +15,7 @@ from ..errors import DptStreamError, describe
 from .bench import Bench
 from .convert import Convert
 from .doctor import Doctor
+from .inspect import Inspect
 from .models import Models
 
 TRACEBACK_VARIABLE = "DPTSTREAM_TRACEBACK"
@@ -33,6 +34,7 @@ class Command(Protocol):
 Commands = (
     Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Models, tyro.conf.subcommand("models")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )

@@ -42,10 +42,10 @@ def test_levels_halve_and_fusion_ends_at_the_head(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_tokens_are_one_a_patch_and_the_class_token_where_there_is_one(name: str) -> None:
-    features = small_network(name).features(pictures(name))
+    network = small_network(name)
+    features = network.features(pictures(name))
     class_tokens = 0 if name in WITHOUT_CLASS_TOKEN else 1
-    tap_count = {"hybrid": 2, "tiny": 2}.get(name, 4)
-    assert len(features.tokens_bnc) == len(features.token_grids_hw) == tap_count
+    assert len(features.tokens_bnc) == len(features.token_grids_hw) == len(network.config.taps)
     for tokens, (rows, columns) in zip(features.tokens_bnc, features.token_grids_hw, strict=True):
         assert tokens.shape[1] == class_tokens + rows * columns
 
@@ -115,7 +115,8 @@ def test_a_class_token_that_is_not_there_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_and_points_that_are_not_there_are_refused(name: str) -> None:
     network, images = small_network(name), pictures(name)
-    last = 7 if name == "swinv2" else 3
+    last = network.config.block_count - 1
+    assert network.config.taps[-1] == last
     for block in (-1, last + 1):
         with pytest.raises(ValueError, match=f"block is {block}; this encoder has blocks 0 to {last}"):
             network.features(images, attention_block=block)

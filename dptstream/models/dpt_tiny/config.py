@@ -72,6 +72,16 @@ class Config:
         return (0.229, 0.224, 0.225)
 
     @property
+    def block_count(self) -> int:
+        """Number of transformer blocks."""
+        return self.token_depth
+
+    @property
+    def taps(self) -> tuple[int, int]:
+        """Blocks (from 0) whose outputs are tapped."""
+        return (self.token_depth // 2 - 1, self.token_depth - 1)
+
+    @property
     def heads(self) -> int:
         """Return the number of attention heads, 64 channels each."""
         return self.token_dim // _HEAD_DIM

@@ -117,6 +117,16 @@ class ImageEncoder(nn.Module):
 
     def forward(self, stem_bchw: Tensor) -> list[Tensor]:
         """Return the levels, finest first: two of pictures, two of tokens."""
+        *others, last = self.tapped(stem_bchw)
+        return [*others, self.normalised(last)]
+
+    def normalised(self, tokens_bchw: Tensor) -> Tensor:
+        """Normalise the last block's tokens."""
+        normed: Tensor = self.norm(tokens_bchw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return normed
+
+    def tapped(self, stem_bchw: Tensor) -> list[Tensor]:
+        """Return the same with the last block's tokens as they are, not normalised."""
         quarter = self.stage_4(stem_bchw)
         eighth = self.stage_8(quarter)
         tokens = self.tokens(eighth)
@@ -125,8 +135,7 @@ class ImageEncoder(nn.Module):
             tokens = block(tokens)
             if index + 1 == len(self.blocks) // 2:
                 middle = tokens
-        last = self.norm(tokens.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return [quarter, eighth, middle, last]
+        return [quarter, eighth, middle, tokens]
 
     def attention(self, stem_bchw: Tensor, block: int, at: AttentionAt | None) -> tuple[Tensor, tuple[int, int]]:
         """Return how much tokens look at every other in a block, and their grid; see ``Features.attention_bhqn``.

@@ -66,9 +66,9 @@ class Model(nn.Module):
         attention_bhqn, attention_grid_hw = None, None
         if attention_block is not None:
             attention_bhqn, attention_grid_hw = self.image_encoder.attention(stem_bchw, attention_block, attention_at)
-        encoded_bchw = self.image_encoder(stem_bchw)
-        tapped_bchw = encoded_bchw[2:]
-        levels_bchw = self.reassemble(encoded_bchw)
+        *early_bchw, middle_bchw, last_bchw = self.image_encoder.tapped(stem_bchw)
+        tapped_bchw = (middle_bchw, last_bchw)
+        levels_bchw = self.reassemble([*early_bchw, middle_bchw, self.image_encoder.normalised(last_bchw)])
         levels_bchw = [level * scale for level, scale in zip(levels_bchw, level_scales, strict=True)]
         fused_bchw = self.fusion.steps(levels_bchw)
         return Features(

@@ -54,6 +54,17 @@ class Config:
         return (self.embed_dim, 2 * self.embed_dim, 4 * self.embed_dim, 8 * self.embed_dim)
 
     @property
+    def block_count(self) -> int:
+        """Number of transformer blocks of all stages."""
+        return sum(self.depths)
+
+    @property
+    def taps(self) -> tuple[int, int, int, int]:
+        """Blocks (from 0, through the stages) whose outputs the decoder reads: the last of each stage."""
+        first, second, third, fourth = self.depths
+        return (first - 1, first + second - 1, first + second + third - 1, first + second + third + fourth - 1)
+
+    @property
     def variant(self) -> str:
         """Name of this size as in the authors' files, such as ``swin2_tiny_256``; of its numbers where it has none."""
         size = {192: "large", 128: "base", 96: "tiny"}.get(self.embed_dim, f"{self.embed_dim}x{sum(self.depths)}")
