@@ -8,8 +8,10 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9][0-9]_*.py
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_runs_and_is_short(example: Path) -> None:
+def test_every_example_runs_and_is_short(example: Path, tmp_path: Path) -> None:
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 60
-    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

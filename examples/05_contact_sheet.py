@@ -3,7 +3,7 @@
 Converts a clip with ``dptstream convert``'s own parts, then lays the pictures of its preview below the frames they belong
 to: a quick look at what a model makes of a shot. Uses ``DepthFolder``, ``read_manifest`` and ``open_source``.
 
-    python examples/03_contact_sheet.py [CLIP] [SHEET.jpg] [MODEL]
+    python examples/05_contact_sheet.py [CLIP] [SHEET.jpg] [MODEL]
 """
 
 import sys
