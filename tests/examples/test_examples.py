@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9][0-9]_*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+# The subscribers need a sender: tests/wire runs them with one.
+EXAMPLES = sorted(path for path in FOLDER.glob("[0-9][0-9]_*.py") if "subscribe" not in path.name)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
