@@ -15,6 +15,7 @@ from ..errors import DptStreamError, describe
 from .bench import Bench
 from .convert import Convert
 from .doctor import Doctor
+from .export import Export
 from .inspect import Inspect
 from .models import Models
 
@@ -35,6 +36,7 @@ Commands = (
     Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
