@@ -21,7 +21,7 @@ _FLOOR = 0.05
 class LossWeights:
     """How much each part of the loss counts."""
 
-    proportion: float = 0.5
+    proportion: float = 1.0
     """Mean absolute error of the logarithm, up to scale alone: zero stays at infinity."""
     gradient: float = 0.5
     """Multi-scale gradient matching."""

@@ -21,6 +21,7 @@ from dptstream.models import dpt_tiny
 
 from .augment import Batch, crop, photograph
 from .losses import LossWeights, total_loss
+from .optimizers import optimizers_of
 from .pool import batch_names, read_batch
 
 LOGGER = logging.getLogger("train_tiny.train")
@@ -41,7 +42,7 @@ class Options:
     width: int = 192
     """Of the pictures trained on; a multiple of 16."""
     batch: int = 32
-    """Pictures a step; a multiple of 8."""
+    """Pictures a step; even."""
     zoom_least: float = 0.55
     """Least share of a rendered picture's width that a crop covers."""
     zoom_most: float = 1.0
@@ -89,7 +90,7 @@ class Trainer:
         self.device = torch.device(options.device)
         self.network = dpt_tiny.Model(dpt_tiny.Config.tiny()).to(self.device, memory_format=torch.channels_last)
         self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(_groups(self.network, options.decay), lr=options.rate)
+        self.optimizers = optimizers_of(self.network, options.rate, options.decay)
         self.step = 0
         self.seconds = 0.0
         if self.state_path.exists():
@@ -118,19 +119,21 @@ class Trainer:
         began = time.monotonic()
         batch = draw(self.options, self.step)
         rate = self.rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         rgb = normalise(batch.rgb.to(self.device)).contiguous(memory_format=torch.channels_last)
         prediction = self._predict(rgb)
         weights = LossWeights(gradient=self.options.gradient)
         flow = None if batch.flow is None else batch.flow.to(self.device)
         loss, parts = total_loss(prediction.float(), batch.inverse.to(self.device), flow, weights)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         with self._attention():
             loss.backward()
         self._share_gradients()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self._update_average()
         self.step += 1
         self._agree_on_time(time.monotonic() - began)
@@ -143,7 +146,7 @@ class Trainer:
         state = {
             "network": self.network.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -181,7 +184,8 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def _warm_start(self, path: Path) -> None:
@@ -204,22 +208,20 @@ def draw(options: Options, step: int) -> Batch:
     paired = float(torch.rand((), generator=rng)) < options.paired
     names = batch_names_cached(options.pool, step)
     rgb, inverse, flow = [], [], []
-    for name in _choose(names, options, rng):
+    for name in _choose(names, options, rng, options.batch // 2 if paired else options.batch):
         stored = read_batch(options.pool, name)
-        scenes = stored.flow.shape[0]
+        scene = int(torch.randint(0, stored.flow.shape[0], (), generator=rng))
         if paired:
-            first = torch.randperm(scenes, generator=rng)[:2].tolist()
-            views = [2 * number + which for number in first for which in range(2)]
-            flow.append(np.stack([stored.flow[number] for number in first]))
+            views = [2 * scene, 2 * scene + 1]
+            flow.append(stored.flow[scene])
         else:
-            scene_order = torch.randperm(scenes, generator=rng)[:4]
-            views = (2 * scene_order + torch.randint(0, 2, (len(scene_order),), generator=rng)).tolist()
-        rgb.append(np.stack([stored.rgb[view] for view in views]))
-        inverse.append(np.stack([stored.inverse[view] for view in views]))
+            views = [2 * scene + int(torch.randint(0, 2, (), generator=rng))]
+        rgb += [stored.rgb[view] for view in views]
+        inverse += [stored.inverse[view] for view in views]
     batch = Batch(
-        torch.from_numpy(np.concatenate(rgb)).permute(0, 3, 1, 2).float() / 255.0,
-        torch.from_numpy(np.concatenate(inverse)).float(),
-        torch.from_numpy(np.concatenate(flow)).float() if paired else None,
+        torch.from_numpy(np.stack(rgb)).permute(0, 3, 1, 2).float() / 255.0,
+        torch.from_numpy(np.stack(inverse)).float(),
+        torch.from_numpy(np.stack(flow)).float() if paired else None,
     )
     zoom = (options.zoom_least, options.zoom_most)
     return photograph(crop(batch, (options.height, options.width), zoom, rng), rng)
@@ -248,20 +250,14 @@ def batch_names_cached(pool: Path, step: int) -> list[str]:
     return _LISTED[pool][1]
 
 
-def _choose(names: list[str], options: Options, rng: torch.Generator) -> Iterator[str]:
-    """Yield batches for one step, four pictures from each, the newer ones more often."""
+def _choose(names: list[str], options: Options, rng: torch.Generator, count: int) -> Iterator[str]:
+    """Yield rendered batches, the newer ones more often; one scene from each, as a batch's scenes are of one kind."""
     newest = max(1, len(names) // 3)
-    for _ in range(options.batch // 4):
+    for _ in range(count):
         if float(torch.rand((), generator=rng)) < options.fresh:
             yield names[len(names) - 1 - int(torch.randint(0, newest, (), generator=rng))]
         else:
             yield names[int(torch.randint(0, len(names), (), generator=rng))]
-
-
-def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
-    weights = [value for value in network.parameters() if value.ndim > 1]
-    others = [value for value in network.parameters() if value.ndim <= 1]
-    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def meet(options: Options) -> None:
