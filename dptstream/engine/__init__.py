@@ -3,11 +3,13 @@
 from .config import EngineConfig
 from .device import PRECISIONS, choose_device, choose_dtype
 from .engine import Engine, RunReport
+from .intake import Drops
 from .lookahead import LookaheadSink
 from .metrics import Progress
 
 __all__ = [
     "PRECISIONS",
+    "Drops",
     "Engine",
     "EngineConfig",
     "LookaheadSink",

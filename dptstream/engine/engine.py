@@ -34,8 +34,9 @@ class Engine:
     """Runs a model over a source and hands depth to sinks, in order.
 
     Three kinds of thread share a ring of slots: one decodes into them, one or several run the network, one
-    downloads and writes. The ring is the only throttle. The first failure wins: it cancels everything and is
-    raised from ``run`` as an EngineError with its stage and frame.
+    downloads and writes. The ring is the only throttle. With the live policy a fourth reads the source, which nothing
+    holds up, and keeps the newest frame. The first failure wins: it cancels everything and is raised from ``run`` as an
+    EngineError with its stage and frame.
 
     Args:
         source: An open source; it is closed by whoever opened it.
@@ -69,6 +70,14 @@ class Engine:
         self._cut_detector = cut_detector
         self._backend = backend or backend_for(model.device)
         self._stopping = threading.Event()
+        self._paused = False
+        self._run: Run | None = None
+
+    def pause(self, *, paused: bool = True) -> None:
+        """Take no further frames, or go on: a file stands still, what comes live goes by. Safe from any thread."""
+        self._paused = paused
+        if self._run is not None:
+            self._run.intake.paused = paused
 
     def stop(self) -> None:
         """End the run after the frames in flight; safe from any thread and from a signal handler."""
@@ -87,6 +96,8 @@ class Engine:
         """
         feed = describe_feed(self._source.info, self._model.info, intrinsics=self._intrinsics, settings=self._settings)
         run = Run(self._source, self._model, self._config, self._cut_detector, self._backend, self._stopping)
+        self._run = run
+        run.intake.paused = self._paused
         opened: list[Sink] = []
         finished = False
         try:
@@ -98,10 +109,11 @@ class Engine:
                 run.deliver_to(in_need)
                 execute = run.pipelined if self._config.pipelined else run.sequential
                 execute(on_progress or (lambda _: None), feed.frame_count)
-                if run.decoded == 0:
+                if run.decoded == 0 and not self._stopping.is_set():
                     raise SourceError(f"{feed.location} holds no frame in the range asked for")
             finished = True
         finally:
+            run.intake.close()
             for sink in opened:
                 if run.flicker is not None:
                     sink.note("flicker", asdict(run.flicker))
@@ -109,7 +121,7 @@ class Engine:
                     sink.warn(line)
             _close_all(opened, complete=finished and (self._source.info.live or not self._stopping.is_set()))
             self._backend.close()
-        progress = run.metrics.progress(feed.frame_count)
+        progress = run.progress(feed.frame_count)
         if on_progress is not None:
             on_progress(progress)
         return RunReport(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,10 +23,13 @@ from ..temporal import FilterState, FlickerScore
 from .backend import Backend
 from .channel import Channel, ChannelClosed
 from .config import EngineConfig
+from .intake import Intake
 from .metrics import Metrics, Progress
 from .slots import Slot, SlotState
 from .smoothing import SAVE_EVERY, Smoother, StatefulSink
 from .stages import download, infer, preprocess, upload
+
+T = TypeVar("T")
 
 PROGRESS_SECONDS = 0.1
 """How often ``on_progress`` is called."""
@@ -73,10 +76,12 @@ class Run:
         self._in_order: Channel[Slot] = Channel(count)
         self._outbox: Channel[DepthFrame] = Channel(count)
         self._cuts: dict[int, bool] = {}
+        self._arrived_ns: dict[int, int] = {}
         self._smoother = _smoother_for(config, model, backend)
         self._state_keeper: StatefulSink | None = None
         self._sinks: list[tuple[Sink, int]] = []
         self._first_sequence = 0
+        self.intake = Intake(source, config, self._has_ended)
         self.metrics = Metrics(self._worker_count)
         self.decoded = 0
 
@@ -84,6 +89,10 @@ class Run:
     def flicker(self) -> FlickerScore | None:
         """Flicker before and after smoothing; None where nothing is smoothed."""
         return None if self._smoother is None else self._smoother.score
+
+    def progress(self, frame_count: int | None) -> Progress:
+        """Return how far the run is."""
+        return replace(self.metrics.progress(frame_count), received=self.intake.received, drops=self.intake.drops)
 
     def deliver_to(self, sinks: list[tuple[Sink, int]]) -> None:
         """Give each sink the frames from its first one on; nothing before all of these is inferred.
@@ -106,7 +115,7 @@ class Run:
             with self._stage("decode"):
                 for frame, motion in self._frames():
                     yield _filled(self._slots[0], frame, motion)
-                    on_progress(self.metrics.progress(frame_count))
+                    on_progress(self.progress(frame_count))
 
         if self._windows is not None:
             with self._stage("infer"):
@@ -132,7 +141,8 @@ class Run:
             loops += [self._window_loop, self._deliver_loop]
         else:
             loops += [*([self._infer_loop] * self._worker_count), self._write_loop]
-        threads = [threading.Thread(target=loop, name=f"dptstream{loop.__name__}") for loop in loops]
+        # All are joined below. As daemons they do not keep a program from ending while a read waits for a silent network.
+        threads = [threading.Thread(target=loop, name=f"dptstream{loop.__name__}", daemon=True) for loop in loops]
         for thread in threads:
             thread.start()
         try:
@@ -150,7 +160,7 @@ class Run:
         stop_seen: float | None = None
         while last.is_alive() and not self._cancelled.is_set():
             last.join(PROGRESS_SECONDS)
-            on_progress(self.metrics.progress(frame_count))
+            on_progress(self.progress(frame_count))
             if self._stopping.is_set():
                 stop_seen = stop_seen or time.monotonic()
                 if time.monotonic() - stop_seen > STOP_SECONDS:
@@ -158,29 +168,46 @@ class Run:
 
     def _frames(self) -> Iterator[tuple[VideoFrame, NDArray[np.float32] | None]]:
         """Yield the frames to infer, having shown every one to the cut detector."""
-        frames = iter(self._source)
-        while not (self._stopping.is_set() or self._cancelled.is_set()):
+        frames = iter(self.intake)
+        while not self._has_ended():
             with self.metrics.busy("decode"):
                 self._probe("decode", self.decoded)
                 frame = next(frames, None)
                 if frame is None:
                     return
                 self.decoded += 1
+                self._arrived_ns[frame.sequence] = frame.captured_ns or time.monotonic_ns()
                 cut = self._cut_detector is not None and self._cut_detector.step(frame.image)
                 motion = self._smoother.find_motion(frame.image) if self._smoother is not None else None
-            if frame.sequence >= self._first_sequence:
+            if frame.sequence < self._first_sequence:
+                del self._arrived_ns[frame.sequence]
+            else:
                 self._cuts[frame.sequence] = cut
                 yield frame, motion
 
     def _decode_loop(self) -> None:
         with self._stage("decode"):
-            for frame, motion in self._frames():
-                slot = _filled(self._free.get(), frame, motion)
+            for slot, (frame, motion) in self._with_slots(self._frames()):
+                _filled(slot, frame, motion)
                 if self._windows is None:
                     self._in_order.put(slot)
                 self._filled.put(slot)
             self._filled.close()
             self._in_order.close()
+
+    def _with_slots(self, frames: Iterator[T]) -> Iterator[tuple[Slot, T]]:
+        """Pair each frame with a free slot."""
+        if self._config.policy != "live":
+            for frame in frames:
+                yield self._free.get(), frame
+            return
+        # The slot first: which frame is the newest shows when there is room for it.
+        while True:
+            slot = self._free.get()
+            frame_or_end = next(frames, None)
+            if frame_or_end is None:
+                return
+            yield slot, frame_or_end
 
     def _infer_loop(self) -> None:
         self._set_threads()
@@ -193,7 +220,7 @@ class Run:
     def _submit(self, slot: Slot) -> None:
         """Put one slot through the device: to DOWNLOADING, without waiting for the device."""
         frame = self._frame_in(slot)
-        if self._cuts[frame.sequence]:
+        if self._cuts[frame.sequence] or frame.discontinuity:
             self._model = self._shared_model.new_feed()  # what a video network remembers ends with its shot
         slot.advance(SlotState.COMPUTING)
         with self.metrics.busy("infer"), torch.no_grad():
@@ -303,7 +330,7 @@ class Run:
             for sink, first in self._sinks:
                 if depth.video.sequence >= first:
                     sink.write(depth)
-        self.metrics.frame_written()
+        self.metrics.frame_written(time.monotonic_ns() - self._arrived_ns.pop(depth.video.sequence))
 
     def _set_threads(self) -> None:
         if self._model.device.type == "cpu":
@@ -337,6 +364,9 @@ class Run:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure from self._failure.__cause__
+
+    def _has_ended(self) -> bool:
+        return self._stopping.is_set() or self._cancelled.is_set()
 
     def _cancel(self) -> None:
         self._cancelled.set()

@@ -1,0 +1,258 @@
+"""Which frames are inferred, and when: every one, the newest, those in time; at a clip's own speed; paused."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from dptstream.engine import Engine, EngineConfig, RunReport
+from dptstream.engine.intake import Pacer
+from dptstream.errors import EngineError
+from dptstream.frames import VideoFrame
+from dptstream.sinks import MemorySink
+from dptstream.temporal import TemporalConfig
+
+from .toys import LateBackend, ToyModel, ToySource, toy_image
+
+STEP = 0.01
+
+
+class ToyCamera(ToySource):
+    """Gives a frame each STEP seconds, whoever takes it; pts counts milliseconds."""
+
+    def __init__(self, count: int, *, jump_at: int | None = None, fail_at: int | None = None) -> None:
+        super().__init__(count, fail_at=fail_at)
+        self.info = replace(self.info, live=True, frame_count=None, time_base=Fraction(1, 1000))
+        self.given = 0
+        self._jump_at = jump_at
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        for frame in super().__iter__():
+            if self.closed:
+                return
+            time.sleep(STEP)
+            self.given += 1
+            yield replace(
+                frame,
+                pts=frame.sequence * 10,
+                time_base=Fraction(1, 1000),
+                captured_ns=time.monotonic_ns(),
+                discontinuity=frame.sequence == self._jump_at,
+            )
+
+
+class SlowModel(ToyModel):
+    """Takes its time, and notes which pictures it saw."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self.calls = 0
+
+    def __call__(self, images_bchw: Tensor) -> Tensor:
+        self.calls += 1
+        time.sleep(self._seconds)
+        return super().__call__(images_bchw)
+
+
+def run_live(source: ToySource, model: ToyModel, sink: MemorySink, **options: object) -> RunReport:
+    config = EngineConfig(policy="live", workers=1, **options)  # type: ignore[arg-type]
+    return Engine(source, model, [sink], config=config).run()
+
+
+def numbers(sink: MemorySink) -> list[int]:
+    return [frame.video.sequence for frame in sink.frames]
+
+
+def test_live_infers_the_newest_frames_in_order_and_counts_the_others() -> None:
+    sink, model, camera = MemorySink(), SlowModel(4 * STEP), ToyCamera(60)
+    report = run_live(camera, model, sink)
+    given = numbers(sink)
+    assert camera.given == 60  # the source was read on
+    assert given == sorted(set(given))
+    assert 5 <= len(given) < 40
+    assert report.progress.received == 60
+    assert report.progress.drops.replaced == 60 - len(given)
+    assert model.calls == len(given)  # nothing was dropped after inference
+    expected_pts = [number * 10 for number in range(60) if number not in given]
+    assert list(report.progress.drops.recent_pts) == expected_pts
+    for frame in sink.frames:
+        np.testing.assert_array_equal(frame.depth, ToyModel().predict(toy_image(frame.video.sequence)))
+
+
+def test_live_frames_do_not_grow_old_however_slow_the_network_is() -> None:
+    sink, inference = MemorySink(), 5 * STEP
+    report = run_live(ToyCamera(80), SlowModel(inference), sink)
+    assert report.progress.latency_ms is not None
+    # One inference of its own and one of the frame before, and some for a busy machine; a queue would make it seconds.
+    assert report.progress.latency_ms[0] < 3.5 * inference * 1000
+    assert numbers(sink)[-1] == 79  # what is newest at the end is inferred, too
+
+
+def test_live_drops_nothing_when_the_network_keeps_up() -> None:
+    sink = MemorySink()
+    report = run_live(ToyCamera(20), ToyModel(), sink)
+    assert len(sink.frames) + report.progress.drops.total == 20
+    assert len(sink.frames) >= 15  # a busy machine may lose one now and then
+
+
+def test_live_gives_right_depth_on_an_asynchronous_device_with_poisoned_buffers() -> None:
+    sink = MemorySink()
+    config = EngineConfig(policy="live", poison=True)
+    Engine(ToyCamera(50), ToyModel(), [sink], config=config, backend=LateBackend(1)).run()
+    assert len(sink.frames) > 5
+    for frame in sink.frames:
+        np.testing.assert_array_equal(frame.depth, ToyModel().predict(toy_image(frame.video.sequence)))
+
+
+def test_lossless_infers_every_frame_of_a_source_faster_than_the_network() -> None:
+    sink = MemorySink()
+    report = Engine(ToyCamera(15), SlowModel(2 * STEP), [sink], config=EngineConfig(workers=1)).run()
+    assert numbers(sink) == list(range(15))
+    assert report.progress.drops.total == 0
+
+
+def test_frames_older_than_the_deadline_are_dropped_before_inference() -> None:
+    class StaleCamera(ToyCamera):
+        def __iter__(self) -> Iterator[VideoFrame]:
+            for frame in super().__iter__():
+                stale = frame.sequence % 2 == 1
+                yield replace(frame, captured_ns=frame.captured_ns - int(10e9)) if stale else frame
+
+    sink, model = MemorySink(), SlowModel(0)
+    report = run_live(StaleCamera(20), model, sink, deadline_ms=5000)
+    assert sink.frames
+    assert all(number % 2 == 0 for number in numbers(sink))
+    assert report.progress.drops.late > 0
+    assert model.calls == len(sink.frames) == 20 - report.progress.drops.total
+
+
+def test_a_jump_before_a_dropped_frame_is_told_with_the_next_one_that_is_kept() -> None:
+    sink = MemorySink()
+    run_live(ToyCamera(40, jump_at=21), SlowModel(6 * STEP), sink)
+    jumped = [frame.video.sequence for frame in sink.frames if frame.video.discontinuity]
+    assert jumped == [next(number for number in numbers(sink) if number >= 21)]
+
+
+def test_smoothing_goes_by_the_times_of_the_frames_that_are_left() -> None:
+    class Brightening(ToyModel):
+        """Noise-free steps: what smoothing makes of a frame depends on the time since the one before."""
+
+        def __call__(self, images_bchw: Tensor) -> Tensor:
+            return images_bchw[:, 0] * 0 + images_bchw[:, 0].mean()
+
+    live = MemorySink()
+    run_live(ToyCamera(30), SlowModel(3 * STEP), live, temporal=TemporalConfig())
+    kept = {frame.video.sequence for frame in live.frames}
+    assert len(kept) < 30
+
+    class Thinned(ToyCamera):
+        def __iter__(self) -> Iterator[VideoFrame]:
+            yield from (frame for frame in super().__iter__() if frame.sequence in kept)
+
+    thinned = MemorySink()
+    config = EngineConfig(temporal=TemporalConfig(), workers=1)
+    Engine(Thinned(30), ToyModel(), [thinned], config=config).run()
+    for dropped, absent in zip(live.frames, thinned.frames, strict=True):
+        np.testing.assert_array_equal(dropped.depth, absent.depth)
+
+
+@pytest.mark.parametrize("policy", ["live", "lossless"])
+def test_pace_plays_a_file_at_its_own_speed_and_stamps_its_frames(policy: str) -> None:
+    sink = MemorySink()
+    config = EngineConfig(policy=policy, pace=True)  # type: ignore[arg-type]
+    begin = time.monotonic()
+    Engine(ToySource(11), ToyModel(), [sink], config=config).run()
+    assert 0.39 <= time.monotonic() - begin < 2  # ten steps of 1/25 s
+    stamps = [frame.video.captured_ns for frame in sink.frames]
+    assert 0.38e9 <= stamps[-1] - stamps[0] < 2e9
+
+
+def test_without_pace_a_file_plays_as_fast_as_it_goes() -> None:
+    sink = MemorySink()
+    Engine(ToySource(200), ToyModel(), [sink]).run()  # 8 s at its own speed
+    assert sink.frames[-1].video.captured_ns == 0
+
+
+def test_a_pacer_goes_on_at_the_same_distance_where_a_clip_begins_again() -> None:
+    pacer, times = Pacer(lambda: False), []
+    for pts, jumped in [(0.0, False), (0.05, False), (0.1, False), (0.0, True), (0.05, False)]:
+        pacer.wait(pts, jumped=jumped)
+        times.append(time.monotonic())
+    np.testing.assert_allclose(np.diff(times), 0.05, atol=0.04)
+
+
+def test_a_paused_file_stands_still_and_goes_on_without_loss() -> None:
+    sink, source = MemorySink(), ToySource(20)
+    engine = Engine(source, ToyModel(), [sink], config=EngineConfig(pace=True))
+    engine.pause()
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    time.sleep(0.3)
+    assert not sink.frames
+    engine.pause(paused=False)
+    thread.join(10)
+    assert numbers(sink) == list(range(20))
+
+
+def test_a_paused_camera_goes_by() -> None:
+    sink, camera = MemorySink(), ToyCamera(40)
+    engine = Engine(camera, ToyModel(), [sink], config=EngineConfig(policy="live"))
+    engine.pause()
+    threading.Timer(0.2, engine.pause, kwargs={"paused": False}).start()
+    report = engine.run()
+    assert numbers(sink)[0] > 5
+    assert camera.given == report.progress.received == 40
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("policy", ["live", "lossless"])
+def test_stop_ends_a_run_at_once(policy: str, paused: bool) -> None:
+    engine = Engine(ToySource(10_000), ToyModel(), [MemorySink()], config=EngineConfig(policy=policy, pace=True))  # type: ignore[arg-type]
+    engine.pause(paused=paused)
+    threading.Timer(0.2, engine.stop).start()
+    begin = time.monotonic()
+    assert engine.run().stopped
+    assert time.monotonic() - begin < 1.5
+
+
+def test_stop_ends_a_live_run_though_the_camera_has_gone_silent() -> None:
+    silent = threading.Event()
+
+    class SilentCamera(ToyCamera):
+        def __iter__(self) -> Iterator[VideoFrame]:
+            yield from super().__iter__()
+            silent.wait(20)
+
+    engine = Engine(SilentCamera(5), ToyModel(), [MemorySink()], config=EngineConfig(policy="live"))
+    threading.Timer(0.3, engine.stop).start()
+    begin = time.monotonic()
+    engine.run()
+    assert time.monotonic() - begin < 1.5
+    silent.set()
+
+
+def test_a_camera_that_fails_ends_a_live_run_with_its_error() -> None:
+    with pytest.raises(EngineError, match=r"decode, frame \d+: ValueError: broken tape"):
+        run_live(ToyCamera(9, fail_at=4), ToyModel(), MemorySink())
+
+
+def test_a_sink_that_fails_ends_a_live_run() -> None:
+    class FullDisk(MemorySink):
+        def write(self, frame: object) -> None:
+            raise OSError("disk full")
+
+    with pytest.raises(EngineError, match=r"write, frame \d+: disk full"):
+        run_live(ToyCamera(10_000), ToyModel(), FullDisk())
+
+
+def test_a_deadline_is_refused_where_nothing_may_be_dropped() -> None:
+    with pytest.raises(ValueError, match="a deadline drops frames: it needs the live policy"):
+        EngineConfig(deadline_ms=50)
+    with pytest.raises(ValueError, match="deadline_ms must be positive; got 0"):
+        EngineConfig(policy="live", deadline_ms=0)
