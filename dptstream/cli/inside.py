@@ -116,7 +116,7 @@ def _tokens_sheet(features: Features, picture: Image, titles: _Titles) -> Image:
         note = span_note(norms_hw) + (f", class token {norms_n[0]:.3g}" if class_tokens else "")
         panels.append(Panel(f"after block {tap}: {columns} x {rows} tokens", heat(norms_hw), note))
     words = "length of every patch's token where the decoder taps the encoder"
-    return sheet(titles.of("Token norms"), titles.note(words), panels, columns=3)
+    return sheet(titles.of("Token norms"), titles.note(words), panels, columns=len(panels))
 
 
 def _maps_sheet(maps_bchw: tuple[Tensor, ...], picture: Image, name: str, titles: _Titles, title: str) -> Image:

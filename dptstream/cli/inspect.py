@@ -24,7 +24,7 @@ class Inspect:
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A name from `dptstream models list`, or a checkpoint file."""
-    image: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")] = None
+    image: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[IMAGE]")] = None
     """A picture (of a video, the first frame) to run it on."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder for the sheets; the default is named after the picture. Earlier sheets there are replaced."""
@@ -203,7 +203,7 @@ def print_facts(model: "NetworkModel", facts: dict[str, Any]) -> None:
     console.print()
     _print_memory(console, facts)
     if info.temporal:
-        console.print("\nOf a video network, this is one frame by itself; attention along time comes on top.")
+        console.print("\nThis is one frame by itself; in a clip, attention between frames comes on top.")
 
 
 def _print_parts(console: Any, facts: dict[str, Any]) -> None:
