@@ -102,7 +102,7 @@ def _attention_sheet(features: Features, picture: Image, look: Look, titles: _Ti
     else:
         panels.append(panel(f"head {look.head}", maps_hij[look.head], float(shares[look.head])))
     words = f"grid {columns} x {rows}; each map is bright where the {who} looks, dark where it does not"
-    columns_of_sheet = 2 if look.head is not None else 4 if len(panels) <= 16 else 6
+    columns_of_sheet = 2 if look.head is not None else 4 if len(panels) <= 8 else 6
     return sheet(titles.of(f"Attention of block {look.block}"), titles.note(words), panels, columns=columns_of_sheet)
 
 
