@@ -2,6 +2,7 @@
 
 from ..frames import DepthFrame
 from ..wire import Compression
+from ..wire.messages import EndReason
 from ..wire.publisher import Publisher
 from .base import FeedInfo
 from .messages import MessageMaker, MessageOptions
@@ -16,6 +17,10 @@ class ZmqSink:
         name: Name of the feed; None takes the source's.
         compression: For thin links; the others are faster without.
         smoothing: Name of the filter that steadied the depth, if any.
+
+    Attributes:
+        another_follows: Set it before the run ends when another session will follow: then no end is announced, and
+            subscribers wait.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class ZmqSink:
         self._smoothing = smoothing
         self._maker: MessageMaker | None = None
         self._note = ""
+        self.another_follows = False
 
     @property
     def next_sequence(self) -> int:
@@ -54,8 +60,16 @@ class ZmqSink:
         """Tell ``line`` at the end of the session."""
         self._note = line
 
+    def note(self, name: str, value: object) -> None:
+        """Pass over facts about the whole run: nobody asks a feed for them."""
+
     def close(self, *, complete: bool) -> None:
-        """Say that the session has ended."""
-        if self._maker is not None:
-            self._publisher.send(self._maker.end("finished" if complete else "stopped", self._note))
-            self._maker = None
+        """Say that the session has ended, unless another follows."""
+        maker, self._maker = self._maker, None
+        if maker is None:
+            return
+        if self.another_follows:
+            self._publisher.announce(maker.feed, maker.session, "waiting", self._note)
+        else:
+            reason: EndReason = "finished" if complete else "stopped"
+            self._publisher.send(maker.end(reason, self._note))
