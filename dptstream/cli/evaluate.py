@@ -82,7 +82,8 @@ class Evaluate:
         else:
             from rich.console import Console
 
-            Console().print(rich_table(report))
+            # Lines too long for a narrow window wrap there; numbers cut short would say nothing.
+            Console(width=max(Console().width, 100)).print(rich_table(report))
         if self.output is not None:
             self._write(report, pictures=pictures)
         return 0

@@ -13,6 +13,10 @@ THUMBNAIL_WIDTH = 256
 """Motion is sought at this width: enough for smoothing, and one or two milliseconds of one core."""
 LEAST_SIDE = 16
 """Pictures smaller than this are taken to stand still: the search has no room in them."""
+TREMBLE = 1.5
+"""Motion up to this many thumbnail pixels may be the search's own trembling."""
+STILLNESS = 0.5
+"""By how much standing still may explain the brightness worse, 0..255, and be believed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,15 +54,28 @@ def estimate_motion(before: Grey, now: Grey, *, sigma: float, motion: bool = Tru
     """
     height, width = now.shape
     flow = np.zeros((2, height, width), np.float32)
-    carried = before
+    difference = _difference(now, before)
     if motion and min(height, width) >= LEAST_SIDE and not np.array_equal(before, now):
-        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
-        found = search.calc(now, before, None)
-        flow = np.ascontiguousarray(found.transpose(2, 0, 1))
-        x = flow[0] + np.arange(width, dtype=np.float32)
-        y = flow[1] + np.arange(height, dtype=np.float32)[:, None]
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        found = np.asarray(search.calc(now, before, None), np.float32)  # type: ignore[call-overload]
+        x = found[..., 0] + np.arange(width, dtype=np.float32)
+        y = found[..., 1] + np.arange(height, dtype=np.float32)[:, None]
         carried = np.asarray(cv2.remap(before, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE), np.uint8)
-    difference = cv2.subtract(now, carried, dtype=cv2.CV_32F)
+        moved = _difference(now, carried)
+        # The search trembles where nothing moves; what standing still explains as well stands still.
+        explained = _local_mean(np.abs(difference)) < _local_mean(np.abs(moved)) + STILLNESS
+        stays = explained & (np.abs(found).max(axis=-1) < TREMBLE)
+        flow = np.where(stays, np.float32(0), found.transpose(2, 0, 1))
+        difference = np.where(stays, difference, moved)
+    return Motion(flow, np.asarray(np.exp(-np.square(difference / np.float32(sigma))), np.float32))
+
+
+def _difference(now: Grey, other: Grey) -> Float:
+    """Return by how much ``now`` is brighter, a little blurred, apart from a change of the whole picture."""
+    difference = np.asarray(cv2.subtract(now, other, dtype=cv2.CV_32F), np.float32)
     difference -= np.median(difference[::2, ::2])
-    difference = cv2.blur(difference, (3, 3)) / np.float32(sigma)
-    return Motion(flow, np.asarray(np.exp(-np.square(difference)), np.float32))
+    return np.asarray(cv2.blur(difference, (3, 3)), np.float32)
+
+
+def _local_mean(plane: Float) -> Float:
+    return np.asarray(cv2.blur(plane, (7, 7)), np.float32)
