@@ -41,6 +41,8 @@ class Options:
     """Of the pictures trained on; a multiple of 16."""
     width: int = 192
     """Of the pictures trained on; a multiple of 16."""
+    jitter: int = 0
+    """By how many times 16 pixels the height, and twice that the width, may differ from step to step, either way."""
     batch: int = 32
     """Pictures a step; even."""
     zoom_least: float = 0.55
@@ -224,7 +226,15 @@ def draw(options: Options, step: int) -> Batch:
         torch.from_numpy(np.stack(flow)).float() if paired else None,
     )
     zoom = (options.zoom_least, options.zoom_most)
-    return photograph(crop(batch, (options.height, options.width), zoom, rng), rng)
+    return photograph(crop(batch, _size_hw(options, step), zoom, rng), rng)
+
+
+def _size_hw(options: Options, step: int) -> tuple[int, int]:
+    """Return the size of one step's pictures, the same for all processes, so that none waits for a larger batch."""
+    rng = torch.Generator().manual_seed(options.seed * 7_000_003 + step)
+    tall = int(torch.randint(-options.jitter, options.jitter + 1, (), generator=rng))
+    wide = int(torch.randint(-2 * options.jitter, 2 * options.jitter + 1, (), generator=rng))
+    return options.height + 16 * tall, options.width + 16 * wide
 
 
 def normalise(rgb: Tensor) -> Tensor:

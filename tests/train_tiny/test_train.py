@@ -77,6 +77,16 @@ def test_a_step_draws_the_same_batch_again(options):
     assert not torch.equal(once.rgb, next_one.rgb)
 
 
+def test_sizes_vary_by_multiples_of_sixteen_and_alike_for_all_processes(options):
+    jittered = replace(options, jitter=1, height=32, width=64)
+    sizes = {tuple(draw(jittered, step).rgb.shape[2:]) for step in range(12)}
+    assert len(sizes) > 3
+    assert all(height in (16, 32, 48) and width in range(32, 97, 16) for height, width in sizes)
+    other = replace(jittered, ranks=2, rank=1)
+    assert draw(other, 5).rgb.shape == draw(jittered, 5).rgb.shape
+    assert not torch.equal(draw(other, 5).rgb, draw(jittered, 5).rgb)
+
+
 def test_mirrored_and_zoomed_flow_still_points_at_the_same_surface(options):
     paired = replace(options, paired=1.0)
     batch = draw(paired, 0)
