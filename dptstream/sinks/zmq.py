@@ -2,7 +2,7 @@
 
 from ..frames import DepthFrame
 from ..wire import Compression
-from ..wire.messages import EndReason
+from ..wire.messages import EndReason, FeedState
 from ..wire.publisher import Publisher
 from .base import FeedInfo
 from .messages import MessageMaker, MessageOptions
@@ -55,6 +55,11 @@ class ZmqSink:
         """Publish one frame; returns at once."""
         assert self._maker is not None
         self._publisher.send(self._maker.frame(frame), compression=self._compression)
+
+    def announce(self, state: FeedState, note: str = "") -> None:
+        """Say how the feed goes between frames; nothing happens before the session begins and after it ended."""
+        if self._maker is not None:
+            self._publisher.announce(self._maker.feed, self._maker.session, state, note)
 
     def warn(self, line: str) -> None:
         """Tell ``line`` at the end of the session."""

@@ -1,0 +1,358 @@
+"""A feed being served: one source, run after run, through lost connections and changes of the network."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ..errors import DptStreamError, EngineError, SourceError, describe
+from ..geometry import Intrinsics
+from ..models.base import DepthModel
+from ..sinks.zmq import ZmqSink
+from ..sources.base import SourceInfo
+from ..sources.playback import Playback
+from ..temporal import SceneCutDetector, TemporalConfig
+from ..temporal.config import TemporalPreset
+from ..wire.messages import FeedState
+from .config import EngineConfig
+from .engine import Engine
+from .metrics import Progress
+from .rate import Rate
+
+FIRST_RETRY_SECONDS = 0.5
+"""How long a lost connection is left alone at first; twice as long after each failure."""
+LONGEST_RETRY_SECONDS = 10.0
+"""The longest such pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What makes depth of pictures."""
+
+    model: DepthModel
+    """On its device; feeds may share it."""
+    size: int | None = None
+    """The size it works at; None is the family's own."""
+    temporal: TemporalPreset = "default"
+    """How depth is steadied over time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedReport:
+    """How a feed goes, in plain values."""
+
+    feed: str
+    """Its name."""
+    location: str
+    """What it plays."""
+    state: FeedState
+    """As subscribers are told."""
+    width: int
+    """Width of its pictures, pixels."""
+    height: int
+    """Height of its pictures, pixels."""
+    live: bool
+    """Whether it cannot be sought in."""
+    paused: bool
+    """Whether somebody paused it."""
+    loop: bool
+    """Whether it begins again at its end."""
+    model: str
+    """Name of the network; of a recording, the one that made its depth."""
+    size: int | None
+    """The size asked for; None is the family's own."""
+    temporal: str | None
+    """Preset by which depth is steadied over time."""
+    frames: int
+    """Frames published, over all sessions."""
+    dropped: int
+    """Frames that came but were not inferred, because a newer one came or they were too old."""
+    late: int
+    """Those of them that were too old."""
+    fps_in: float
+    """Frames a second from the source, lately."""
+    fps_out: float
+    """Frames a second published, lately."""
+    latency_ms_p50: float | None
+    """Median of milliseconds from a frame's capture, or of a file its decoding, to its publication; None before any."""
+    latency_ms_p95: float | None
+    """95th percentile of the same."""
+    sessions: int
+    """How many sessions there were, the present one included."""
+    note: str = ""
+    """What is wrong at present; empty if nothing is."""
+
+
+class Player(Protocol):
+    """What can be done to a feed while it plays. All of it from any thread.
+
+    Attributes:
+        name: The feed's name.
+        failure: Why it ended, where that was a failure.
+    """
+
+    name: str
+    failure: Exception | None
+
+    def start(self) -> None:
+        """Begin to play, in a thread of its own."""
+
+    def stop(self) -> None:
+        """End after the frames in flight; returns at once."""
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; return whether it came."""
+
+    def pause(self, *, paused: bool) -> None:
+        """Pause or go on."""
+
+    def seek(self, seconds: float) -> None:
+        """Jump; raises ValueError where that cannot be."""
+
+    def set_loop(self, *, enabled: bool) -> None:
+        """Begin again at the end, or do not; raises ValueError where that cannot be."""
+
+    def change(self, *, model: DepthModel | None = None, **settings: object) -> None:
+        """Go on with another network, ``size`` or ``temporal`` preset, as a new session; raises ValueError."""
+
+    def report(self) -> FeedReport:
+        """Return how it goes."""
+
+
+class EnginePlayer:
+    """Plays a source through the engine into a publisher.
+
+    What comes live is opened again when its connection is lost, for as long as it takes; each time is a new session,
+    and so is each change of the network. A file that fails ends the feed.
+
+    Args:
+        name: The feed's name.
+        open_source: Opens the source; called once here, and again after a lost connection.
+        make_sink: Makes the sink of a session, given the smoothing's name or None.
+        network: What makes depth.
+        config: How the engine runs; size and smoothing are taken from ``network``.
+        camera: The camera that the user described for such a source, if any.
+
+    Raises:
+        SourceError: The source cannot be opened.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_source: Callable[[], Playback],
+        make_sink: Callable[[str | None], ZmqSink],
+        network: Network,
+        *,
+        config: EngineConfig | None = None,
+        camera: Callable[[SourceInfo], Intrinsics | None] = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.failure: Exception | None = None
+        self._open_source, self._make_sink, self._camera = open_source, make_sink, camera
+        self._network, self._config = network, config or EngineConfig()
+        self._source = open_source()
+        self._info = self._source.info
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._sink: ZmqSink | None = None
+        self._stopping = threading.Event()
+        self._changing = False
+        self._paused = False
+        self._state: FeedState = "waiting"
+        self._note = ""
+        self._rate = Rate()
+        self._before = self._now = _Counts()
+        self._latency_ms: tuple[float, float] | None = None
+        self._sessions = 0
+        self._thread = threading.Thread(target=self._play, name=f"dptstream-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to play."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the frames in flight."""
+        self._stopping.set()
+        with self._lock:
+            if self._sink is not None:
+                self._sink.another_follows = False
+            if self._engine is not None:
+                self._engine.stop()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; return whether it came."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def pause(self, *, paused: bool) -> None:
+        """Pause or go on."""
+        with self._lock:
+            self._paused = paused
+            if self._engine is not None:
+                self._engine.pause(paused=paused)
+
+    def seek(self, seconds: float) -> None:
+        """Jump; raises ValueError where that cannot be."""
+        self._source.seek(seconds)
+
+    def set_loop(self, *, enabled: bool) -> None:
+        """Begin again at the end, or do not; raises ValueError for what comes live."""
+        self._source.set_loop(enabled=enabled)
+
+    def change(self, *, model: DepthModel | None = None, **settings: object) -> None:
+        """Go on with another network as a new session, from the next frame."""
+        with self._lock:
+            changed = replace(self._network, model=model or self._network.model, **settings)  # type: ignore[arg-type]
+            _check(changed, self._info)
+            self._network = changed
+            self._changing = True
+            if self._sink is not None:
+                self._sink.another_follows = True
+            if self._engine is not None:
+                self._engine.stop()
+
+    def report(self) -> FeedReport:
+        """Return how the feed goes."""
+        with self._lock:
+            counts, network, (fps_in, fps_out) = self._now, self._network, self._rate.per_second()
+            p50, p95 = self._latency_ms or (None, None)
+            return FeedReport(
+                feed=self.name,
+                location=self._info.location,
+                state=self._state,
+                width=self._info.width,
+                height=self._info.height,
+                live=self._info.live,
+                paused=self._paused,
+                loop=self._source.loop,
+                model=network.model.info.name,
+                size=network.size,
+                temporal=None if network.model.info.temporal else network.temporal,
+                frames=counts.frames,
+                dropped=counts.dropped,
+                late=counts.late,
+                fps_in=fps_in,
+                fps_out=fps_out,
+                latency_ms_p50=p50,
+                latency_ms_p95=p95,
+                sessions=self._sessions,
+                note=self._note,
+            )
+
+    def _play(self) -> None:
+        try:
+            self._play_on()
+        except Exception as error:  # noqa: BLE001 - told by whoever waits for the feed's end
+            self.failure = error
+            self._note = describe(error)
+        finally:
+            self._source.close()
+            self._state = "ended"
+
+    def _play_on(self) -> None:
+        retry = FIRST_RETRY_SECONDS
+        while not self._stopping.is_set():
+            frames_before = self._now.frames
+            try:
+                self._run_once()
+            except (SourceError, EngineError) as error:
+                lost = error if isinstance(error, SourceError) else error.__cause__
+                if not self._info.live or not isinstance(lost, SourceError):
+                    raise
+                self._note = describe(lost)
+            else:
+                if self._stopping.is_set():
+                    return
+                if self._changing:
+                    continue
+                if not self._info.live:
+                    return
+                self._note = "the connection ended"
+            if self._now.frames > frames_before:
+                retry = FIRST_RETRY_SECONDS
+            retry = self._reconnect(retry)
+
+    def _run_once(self) -> None:
+        """Play one session."""
+        with self._lock:
+            network, self._changing = self._network, False
+            if self._stopping.is_set():
+                return
+            self._sink = self._make_sink(None if network.model.info.temporal else network.temporal)
+            self._sink.another_follows = self._info.live
+            self._engine = self._make_engine(network, self._sink)
+            self._engine.pause(paused=self._paused)
+            self._before = self._now
+            self._sessions += 1
+        try:
+            self._engine.run(self._watch)
+        finally:
+            with self._lock:
+                self._engine = self._sink = None
+
+    def _make_engine(self, network: Network, sink: ZmqSink) -> Engine:
+        source, model = self._source, network.model
+        camera = self._camera(source.info) or source.info.intrinsics
+        return Engine(
+            source,
+            model if camera is None else model.with_field_of_view(camera.fov_x_rad),
+            [sink],
+            config=replace(self._config, size=network.size, temporal=TemporalConfig.preset(network.temporal)),
+            intrinsics=camera,
+            cut_detector=SceneCutDetector(),
+        )
+
+    def _reconnect(self, retry: float) -> float:
+        """Open the source again, however long that takes; return the next pause, seconds."""
+        self._source.close()
+        self._state = "waiting"
+        while not self._stopping.wait(retry):
+            retry = min(2 * retry, LONGEST_RETRY_SECONDS)
+            try:
+                opened = self._open_source()
+            except SourceError as error:
+                self._note = describe(error)
+                continue
+            with self._lock:
+                self._source, self._info = opened, opened.info
+            self._note = ""
+            break
+        return retry
+
+    def _watch(self, progress: Progress) -> None:
+        """Take up how the run goes; called by the engine ten times a second."""
+        with self._lock:
+            before, frames_before = self._before, self._now.frames
+            self._now = _Counts(
+                frames=before.frames + progress.frames,
+                received=before.received + progress.received,
+                dropped=before.dropped + progress.drops.total,
+                late=before.late + progress.drops.late,
+            )
+            self._rate.take(self._now.received, self._now.frames)
+            self._latency_ms = progress.latency_ms or self._latency_ms
+            moved = self._now.frames > frames_before
+            state: FeedState = "paused" if self._paused and not moved else "playing" if moved else self._state
+            if state == "paused" and self._state != "paused" and self._sink is not None:
+                self._sink.announce("paused")
+            self._state = state
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Sums over all sessions."""
+
+    frames: int = 0
+    received: int = 0
+    dropped: int = 0
+    late: int = 0
+
+
+def _check(network: Network, info: SourceInfo) -> None:
+    """Refuse what the next session could not run with; raises ValueError or a DptStreamError."""
+    TemporalConfig.preset(network.temporal)
+    try:
+        network.model.input_size_hw((info.height, info.width), size=network.size)
+    except DptStreamError as error:
+        raise ValueError(describe(error)) from error

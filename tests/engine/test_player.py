@@ -1,0 +1,282 @@
+"""A feed being served: sessions, lost connections, changes on the way, and what the control channel does to it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dptstream.engine import EngineConfig
+from dptstream.engine import player as player_module
+from dptstream.engine.player import EnginePlayer, Network, Player
+from dptstream.engine.replay import RecordingPlayer
+from dptstream.engine.steering import Steering
+from dptstream.errors import SourceError, WireError
+from dptstream.frames import VideoFrame
+from dptstream.sinks.messages import MessageMaker, MessageOptions
+from dptstream.sinks.recording import Recorder
+from dptstream.sinks.zmq import ZmqSink
+from dptstream.sources import SourceOptions, open_source
+from dptstream.sources.playback import Playback
+from dptstream.sources.recording import read_recording
+from dptstream.wire import FrameMessage
+from dptstream.wire.control import ControlClient, ControlServer
+from dptstream.wire.publisher import Publisher
+from dptstream.wire.subscriber import Subscriber
+from tests.sinks.clips import toy_feed, toy_frames
+
+from .test_policies import STEP, ToyCamera
+from .toys import ToyModel
+
+CLIP = "synthetic:scene=wall,width=16,height=12,frames=40,fps=100"
+
+
+@contextmanager
+def listening(publisher: Publisher) -> Iterator[Subscriber]:
+    with Subscriber(publisher.endpoint, capacity=1000) as subscriber:
+        while not publisher.subscribers:
+            time.sleep(0.005)
+        yield subscriber
+
+
+@contextmanager
+def playing(
+    publisher: Publisher, open_playback: Callable[[], Playback], config: EngineConfig | None = None
+) -> Iterator[EnginePlayer]:
+    def make_sink(smoothing: str | None) -> ZmqSink:
+        return ZmqSink(publisher, name="cam1", smoothing=smoothing)
+
+    player = EnginePlayer("cam1", open_playback, make_sink, Network(ToyModel()), config=config)
+    player.start()
+    try:
+        yield player
+    finally:
+        player.stop()
+        assert player.join(5)
+
+
+def clip(*, loop: bool = False) -> Playback:
+    return Playback(lambda options: open_source(CLIP, options), loop=loop)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in ten seconds"
+        time.sleep(0.005)
+
+
+def follow(subscriber: Subscriber, until: Callable[[FrameMessage], bool]) -> FrameMessage:
+    """Return the first message that fits."""
+    for message in subscriber.frames(timeout=10, follow=True):
+        if until(message):
+            return message
+    raise AssertionError("the feed ended first")
+
+
+def test_a_clip_arrives_whole_and_ends() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        listening(publisher) as subscriber,
+        playing(publisher, clip, EngineConfig(pace=True)) as player,
+    ):
+        received = list(subscriber)
+        assert player.join(5)
+    assert [message.pts for message in received] == list(range(40))
+    assert {message.smoothing for message in received} == {"default"}
+    report = player.report()
+    assert (report.frames, report.dropped, report.state, report.sessions) == (40, 0, "ended", 1)
+    assert player.failure is None
+
+
+def test_a_camera_that_is_lost_is_opened_again_as_a_new_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player_module, "FIRST_RETRY_SECONDS", 0.05)
+    opened: list[ToyCamera] = []
+
+    class LostCamera(ToyCamera):
+        def __iter__(self) -> Iterator[VideoFrame]:
+            yield from super().__iter__()
+            raise SourceError("the camera was unplugged")
+
+    def open_camera(_: SourceOptions) -> ToyCamera:
+        if len(opened) == 1:
+            opened.append(ToyCamera(0))
+            raise SourceError("there is no camera")
+        opened.append(LostCamera(15) if len(opened) < 3 else ToyCamera(10_000))
+        return opened[-1]
+
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        listening(publisher) as subscriber,
+        playing(publisher, lambda: Playback(open_camera), EngineConfig(policy="live")) as player,
+    ):
+        first = follow(subscriber, lambda _: True)
+        second = follow(subscriber, lambda message: message.session != first.session)
+        third = follow(subscriber, lambda message: message.session not in (first.session, second.session))
+        assert second.sequence == third.sequence == 0
+        assert not subscriber.ended  # nobody was told of an end, so nobody went away
+        assert player.report().sessions == 3
+        wait_for(lambda: player.report().note == "")
+    assert player.failure is None
+    wait_for(lambda: player.report().state == "ended")
+
+
+def test_a_file_that_breaks_ends_its_feed_with_the_reason() -> None:
+    class BrokenFile(ToyCamera):
+        def __init__(self) -> None:
+            super().__init__(9, fail_at=4)
+            self.info = replace(self.info, live=False)
+
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        playing(publisher, lambda: Playback(lambda _: BrokenFile())) as player,
+    ):
+        assert player.join(5)
+    assert "broken tape" in str(player.failure)
+    assert "broken tape" in player.report().note
+
+
+def test_smoothing_changes_on_the_way_as_a_new_session_without_losing_frames() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        listening(publisher) as subscriber,
+        playing(publisher, clip, EngineConfig(pace=True)) as player,
+    ):
+        first = follow(subscriber, lambda message: message.sequence == 5)
+        player.change(temporal="strong")
+        received: list[FrameMessage] = []
+        for message in subscriber.frames(timeout=10, follow=True):
+            received.append(message)
+            if message.frame_number == 39:
+                break
+    assert [message.frame_number for message in received] == list(range(6, 40))
+    assert [message.smoothing for message in received][-1] == "strong"
+    assert received[-1].session != first.session
+    assert player.report().sessions == 2
+
+
+def test_a_loop_goes_on_until_it_is_stopped() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        listening(publisher) as subscriber,
+        playing(publisher, lambda: clip(loop=True), EngineConfig(pace=True)),
+    ):
+        again = follow(subscriber, lambda message: message.sequence > 0 and message.pts == 0)
+    assert again.discontinuity
+    assert again.sequence == again.frame_number == 40
+
+
+@contextmanager
+def steered(*players: Player) -> Iterator[ControlClient]:
+    def load(name: str) -> ToyModel:
+        model = ToyModel()
+        model.info = replace(model.info, name=name)  # type: ignore[misc]
+        return model
+
+    def end() -> None:
+        for player in players:
+            player.stop()
+
+    with ControlServer(Steering(players, load, end), "tcp://127.0.0.1:*") as server:
+        yield ControlClient(server.endpoint)
+
+
+def test_the_control_channel_reports_pauses_seeks_loops_changes_and_quits() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        listening(publisher) as subscriber,
+        playing(publisher, lambda: clip(loop=True), EngineConfig(pace=True)) as player,
+        steered(player) as client,
+    ):
+        follow(subscriber, lambda message: message.sequence == 10)
+        (feed,) = client.request("status")["feeds"]  # type: ignore[misc]
+        assert (feed["feed"], feed["width"], feed["loop"], feed["dropped"]) == ("cam1", 16, True, 0)  # type: ignore[index]
+        assert client.request("feeds")["feeds"][0]["location"].startswith("synthetic:")  # type: ignore[index]
+
+        assert client.request("pause", paused=True) == {"feeds": ["cam1"]}
+        wait_for(lambda: subscriber.status()["cam1"].state == "paused")
+        held = player.report().frames
+        time.sleep(5 * STEP)
+        assert player.report().frames == held
+        client.request("seek", feed="cam1", seconds=0.3)
+        client.request("pause", paused=False)
+        sought = follow(subscriber, lambda message: message.pts == 30 and message.discontinuity)
+
+        assert client.request("size", pixels=128)["feeds"] == ["cam1"]
+        assert client.request("temporal", preset="light")["feeds"] == ["cam1"]
+        assert client.request("model", name="other")["license"] == "none"
+        changed = follow(subscriber, lambda message: message.model == "other")
+        assert changed.session != sought.session
+        assert changed.smoothing == "light"
+        assert player.report().size == 128
+
+        client.request("loop", enabled=False)
+        client.request("quit")
+        assert player.join(2)
+
+
+def test_the_control_channel_explains_what_it_refuses() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        playing(publisher, lambda: Playback(lambda _: ToyCamera(10_000)), EngineConfig(policy="live")) as player,
+        steered(player) as client,
+    ):
+        for expected, operation, arguments in [
+            ("there is no feed 'cam9'; there are: cam1", "pause", {"feed": "cam9", "paused": True}),
+            ("is live: it cannot be sought in", "seek", {"seconds": 1.0}),
+            ("is live: it cannot be played in a loop", "loop", {"enabled": True}),
+            ("unknown preset 'wobbly'; known: off, minimal", "temporal", {"preset": "wobbly"}),
+        ]:
+            with pytest.raises(WireError, match=expected):
+                client.request(operation, **arguments)  # type: ignore[arg-type]
+        assert player.report().sessions == 1
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Path:
+    maker = MessageMaker(toy_feed(), MessageOptions())
+    with Recorder(tmp_path / "take.mkv") as recorder:
+        for frame in toy_frames():
+            recorder.write(maker.frame(frame))
+    return tmp_path / "take.mkv"
+
+
+def test_a_recording_plays_with_identical_values_and_times_at_its_own_speed(take: Path) -> None:
+    recorded = list(read_recording(take))
+    with Publisher("tcp://127.0.0.1:*") as publisher, listening(publisher) as subscriber:
+        player = RecordingPlayer("again", take, publisher)
+        begin = time.monotonic()
+        player.start()
+        received = list(subscriber)
+        elapsed = time.monotonic() - begin
+        assert player.join(5)
+    assert [message.pts for message in received] == [message.pts for message in recorded]
+    for new, old in zip(received, recorded, strict=True):
+        assert new.depth.codes.tobytes() == old.depth.codes.tobytes()
+        assert (new.depth.low, new.depth.high, new.intrinsics) == (old.depth.low, old.depth.high, old.intrinsics)
+        assert new.color.pixels.tobytes() == old.color.pixels.tobytes()  # type: ignore[union-attr]
+    assert {message.session for message in received}.isdisjoint({message.session for message in recorded})
+    assert {message.feed for message in received} == {"again"}
+    assert elapsed >= recorded[-1].pts_seconds - recorded[0].pts_seconds
+    assert (player.report().state, player.report().frames) == ("ended", len(recorded))
+
+
+def test_a_recording_loops_pauses_and_jumps_but_has_its_depth(take: Path) -> None:
+    recorded = list(read_recording(take))
+    with Publisher("tcp://127.0.0.1:*") as publisher, listening(publisher) as subscriber:
+        player = RecordingPlayer("again", take, publisher, loop=True)
+        player.start()
+        again = follow(subscriber, lambda message: message.sequence == len(recorded))
+        assert (again.pts, again.discontinuity) == (recorded[0].pts, True)
+        player.pause(paused=True)
+        wait_for(lambda: player.report().state == "paused")
+        late = recorded[-1].pts_seconds - recorded[0].pts_seconds
+        player.seek(late)
+        player.pause(paused=False)
+        assert follow(subscriber, lambda message: message.pts == recorded[-1].pts).discontinuity
+        with pytest.raises(ValueError, match="again is a recording: its depth is what it was"):
+            player.change(temporal="off")
+        player.stop()
+        assert player.join(2)
