@@ -32,7 +32,7 @@ class TemporalConfig:
     """Weight of the history against one new frame, per step, in [0, 1)."""
     leak: float = 0.12
     """How fast scale and shift follow the network's own, per step, in (0, 1]: 0 would freeze a true approach."""
-    bend_leak: float = 0.25
+    bend_leak: float = 0.18
     """As ``leak``, for the bumps."""
     clamp_tolerance: float = 0.04
     """How far outside its neighbourhood the history may lie, share of the range."""
@@ -65,7 +65,7 @@ class TemporalConfig:
             "minimal": cls(bend=False, average=False),
             "light": cls(bend=False, memory=0.6),
             "default": cls(),
-            "strong": cls(bend_leak=0.15, consistency=0.09),
+            "strong": cls(bend_leak=0.12, consistency=0.09),
         }
         if name not in presets:
             raise ValueError(f"unknown preset {name!r}; known: {', '.join(get_args(TemporalPreset))}")

@@ -13,7 +13,7 @@ THUMBNAIL_WIDTH = 256
 """Motion is sought at this width: enough for smoothing, and one or two milliseconds of one core."""
 LEAST_SIDE = 16
 """Pictures smaller than this are taken to stand still: the search has no room in them."""
-TREMBLE = 1.5
+TREMBLE = 2.5
 """Motion up to this many thumbnail pixels may be the search's own trembling."""
 STILLNESS = 0.5
 """By how much standing still may explain the brightness worse, 0..255, and be believed."""
