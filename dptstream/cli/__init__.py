@@ -14,10 +14,15 @@ import tyro
 from ..errors import DptStreamError, describe
 from .bench import Bench
 from .convert import Convert
+from .ctl import Ctl
 from .doctor import Doctor
 from .export import Export
 from .inspect import Inspect
+from .keys import Keys
 from .models import Models
+from .record import Record
+from .serve import Serve
+from .tap import Tap
 
 TRACEBACK_VARIABLE = "DPTSTREAM_TRACEBACK"
 """Set it to 1 to see where an unexpected error came from."""
@@ -34,6 +39,11 @@ class Command(Protocol):
 
 Commands = (
     Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
+    | Annotated[Tap, tyro.conf.subcommand("tap")]
+    | Annotated[Record, tyro.conf.subcommand("record")]
+    | Annotated[Ctl, tyro.conf.subcommand("ctl")]
+    | Annotated[Keys, tyro.conf.subcommand("keys")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Export, tyro.conf.subcommand("export")]

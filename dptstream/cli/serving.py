@@ -1,0 +1,119 @@
+"""The part of ``dptstream serve`` that runs: starts feeds and control channel, tells how it goes, ends in time."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ..errors import describe
+from .listening import ending_by_signal
+
+if TYPE_CHECKING:
+    from ..engine.player import FeedReport, Player
+    from ..models import DepthModel
+    from ..wire.control import ControlServer
+    from ..wire.publisher import Publisher
+
+STATUS_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+_GRACE_SECONDS = 1.2
+"""How long feeds may take to end after Ctrl-C; what is stuck in a read of a silent network is left behind then."""
+
+
+class StatusLines:
+    """What the user sees: people get lines on stderr, machines get JSON on stdout."""
+
+    def __init__(self, *, quiet: bool, json_lines: bool) -> None:
+        self._quiet, self._json_lines = quiet, json_lines
+        self._notes: dict[str, str] = {}
+
+    def say(self, line: str) -> None:
+        """Tell people something."""
+        if not (self._quiet or self._json_lines):
+            print(line, file=sys.stderr, flush=True)
+
+    def model(self, model: "DepthModel") -> None:
+        """Say which network runs where, and who may use it."""
+        info = model.info
+        unit = f"{info.kind.value.replace('_', ' ')} depth" + (f" in {info.kind.unit}" if info.kind.unit else "")
+        self.say(f"model    {info.name} on {model.device}: {unit}; licence of the weights: {info.license}")
+
+    def serving(self, publisher: "Publisher", control: str | None, reports: "Sequence[FeedReport]") -> None:
+        """Say what is served where."""
+        for report in reports:
+            self.say(f"feed     {report.feed}: {report.location}, {report.width}x{report.height}")
+        steered = f"; steer it with: dptstream ctl {control} status" if control else ""
+        self.say(f"serving  at {publisher.endpoint}; watch it with: dptstream tap {publisher.endpoint}{steered}")
+        if self._json_lines:
+            print(json.dumps({"endpoint": publisher.endpoint, "control": control}), flush=True)
+
+    def feeds(self, reports: "Sequence[FeedReport]", subscribers: int) -> None:
+        """Tell how each feed goes."""
+        for report in reports:
+            if self._json_lines:
+                print(json.dumps({**asdict(report), "subscribers": subscribers}), flush=True)
+                continue
+            self.say(words(report, subscribers))
+            if report.note and self._notes.get(report.feed) != report.note:
+                self.say(f"warning  {report.feed}: {report.note}")
+            self._notes[report.feed] = report.note
+
+
+def words(report: "FeedReport", subscribers: int) -> str:
+    """Return one line for ``report``."""
+    latency = "-"
+    if report.latency_ms_p50 is not None and report.latency_ms_p95 is not None:
+        latency = f"{report.latency_ms_p50:.0f} ms (p95 {report.latency_ms_p95:.0f})"
+    late = f" ({report.late} late)" if report.late else ""
+    return (
+        f"{report.feed:8} {report.state}: {report.frames} frames, {report.fps_in:.1f} fps in, {report.fps_out:.1f} out, "
+        f"latency {latency}, dropped {report.dropped}{late}, {subscribers} listening"
+    )
+
+
+def serve_until_the_end(
+    players: "Sequence[Player]",
+    publisher: "Publisher",
+    open_control: "Callable[[Callable[[], None]], ControlServer] | None",
+    lines: StatusLines,
+) -> int:
+    """Play until every feed has ended or somebody ends it; return the exit code."""
+    ending = threading.Event()
+    with ExitStack() as exits:
+        control = exits.enter_context(open_control(ending.set)).endpoint if open_control is not None else None
+        exits.enter_context(ending_by_signal(ending.set))
+        lines.serving(publisher, control, [player.report() for player in players])
+        for player in players:
+            player.start()
+        _wait(players, publisher, ending, lines)
+        for player in players:
+            player.stop()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for player in players:
+            player.join(max(0.0, deadline - time.monotonic()))
+    return _sum_up(players, lines)
+
+
+def _wait(players: "Sequence[Player]", publisher: "Publisher", ending: threading.Event, lines: StatusLines) -> None:
+    next_status = time.monotonic() + STATUS_SECONDS
+    while not ending.wait(_POLL_SECONDS):
+        if all(player.join(0) for player in players):
+            return
+        if time.monotonic() >= next_status:
+            next_status += STATUS_SECONDS
+            lines.feeds([player.report() for player in players], publisher.subscribers)
+
+
+def _sum_up(players: "Sequence[Player]", lines: StatusLines) -> int:
+    code = 0
+    for player in players:
+        report = player.report()
+        if player.failure is not None:
+            code = 1
+            print(f"dptstream: {report.feed}: {describe(player.failure)}", file=sys.stderr)
+        lines.say(f"ended    {report.feed}: {report.frames} frames, {report.dropped} dropped")
+    return code

@@ -1,0 +1,245 @@
+"""Serving from the command line: what comes out, what is said meanwhile, how it ends and what is refused."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dptstream.cli import run
+from dptstream.cli.ctl import Ctl
+from dptstream.cli.serve import PlayFlags, Serve, WireFlags
+from dptstream.errors import SourceError, WireError
+from dptstream.geometry import DepthKind
+from dptstream.sources.recording import read_recording
+from dptstream.wire import FrameMessage
+from dptstream.wire.control import ControlClient
+from dptstream.wire.keys import load_client_keys, make_keys
+from dptstream.wire.subscriber import Subscriber
+
+ROOT = Path(__file__).parents[2]
+SCENE = "synthetic:scene=wall,width=64,height=48,frames=30,fps=100"
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+
+
+class Server:
+    """A running ``dptstream serve``."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        assert process.stdout is not None
+        first: dict[str, str] = json.loads(process.stdout.readline())
+        self.endpoint, self.control = first["endpoint"], first["control"]
+
+    def status(self) -> dict[str, Any]:
+        """Return the next status line."""
+        assert self.process.stdout is not None
+        report: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return report
+
+    def interrupt(self) -> float:
+        """Press Ctrl-C; return how many seconds it took to end."""
+        begin = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        return time.monotonic() - begin
+
+
+@contextmanager
+def serving(*words: str) -> Iterator[Server]:
+    command = [sys.executable, "-m", "dptstream", "serve", *words, "--bind", "tcp://127.0.0.1:*", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield Server(process)
+        finally:
+            process.kill()
+
+
+def receive(server: Server, count: int, **options: Any) -> list[FrameMessage]:
+    with Subscriber(server.endpoint, capacity=100, **options) as subscriber:
+        frames = subscriber.frames(timeout=30)
+        return [next(frames) for _ in range(count)]
+
+
+@needs_signals
+def test_a_looping_scene_reaches_a_subscriber_and_an_interrupt_ends_it_within_two_seconds(model_file: str) -> None:
+    with serving(SCENE, "--loop", "--model", model_file, "--size", "64") as server:
+        messages = receive(server, 20)
+        report = server.status()
+        assert server.interrupt() < 2
+        assert server.process.returncode == 0
+    sequences = [message.sequence for message in messages]
+    assert sequences == sorted(set(sequences))
+    assert {message.depth.kind for message in messages} == {DepthKind.RELATIVE_INVERSE}
+    assert {message.feed for message in messages} == {"synthetic"}
+    assert len({message.session for message in messages}) == 1
+    assert all(np.isfinite(message.depth.values()).all() for message in messages)
+    assert (report["feed"], report["state"], report["dropped"]) == ("synthetic", "playing", 0)
+    assert report["fps_out"] > 0
+    assert 0 < report["latency_ms_p50"] <= report["latency_ms_p95"]
+
+
+def test_feeds_share_a_network_are_steered_from_the_command_line_and_quit(
+    model_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = [f"left={SCENE}", f"right={SCENE},seed=1"]
+    with serving(*inputs, "--loop", "--pace", "--model", model_file, "--size", "64") as server:
+        with Subscriber(server.endpoint, capacity=1000) as subscriber:
+            counts = {"left": 0, "right": 0}
+            for message in subscriber.frames(timeout=30):
+                counts[message.feed] += 1
+                if sum(counts.values()) >= 60:
+                    break
+        assert min(counts.values()) > 15  # neither starves the other
+        assert Ctl((server.control, "pause"), feed="left").run() == 0
+        assert json.loads(capsys.readouterr().out) == {"feeds": ["left"]}
+        assert Ctl((server.control, "status"), json=True).run() == 0
+        (left, right) = json.loads(capsys.readouterr().out)["feeds"]
+        assert (left["paused"], right["paused"]) == (True, False)
+        assert Ctl((server.control, "temporal", "off")).run() == 0
+        assert receive(server, 1, feed="right")[0].smoothing == "off"
+        with pytest.raises(WireError, match="there is no feed 'up'; there are: left, right"):
+            Ctl((server.control, "seek", "0.1"), feed="up").run()
+        with pytest.raises(WireError, match=r"unknown model|no such|unknown"):
+            Ctl((server.control, "model", "no-such-network")).run()
+        assert Ctl((server.control, "quit")).run() == 0
+        assert server.process.wait(5) == 0
+
+
+def test_a_recorded_feed_plays_again_with_the_values_and_times_it_had(
+    model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = tmp_path / "take.mkv"
+    with serving(SCENE, "--loop", "--pace", "--model", model_file, "--size", "64") as server:
+        assert run(["record", server.endpoint, "-o", str(take), "--frames", "12"]) == 0
+    recorded = list(read_recording(take))
+    with serving(str(take), "--loop") as server:
+        received = receive(server, 30)
+    by_time = {message.pts: message.depth.codes.tobytes() for message in recorded}
+    assert {message.pts for message in received} == set(by_time)
+    for message in received:
+        assert message.depth.codes.tobytes() == by_time[message.pts]
+    assert {message.feed for message in received} == {"take"}
+
+
+def test_a_client_without_a_key_gets_nothing_and_one_with_a_key_does(model_file: str, tmp_path: Path) -> None:
+    make_keys(tmp_path, ["laptop"])
+    keys = load_client_keys(tmp_path / "laptop")
+    words = [SCENE, "--loop", "--pace", "--model", model_file, "--size", "64", "--curve", str(tmp_path)]
+    with serving(*words) as server:
+        assert len(receive(server, 3, keys=keys)) == 3
+        assert ControlClient(server.control, keys=keys).request("status")["feeds"]
+        with Subscriber(server.endpoint) as stranger:
+            assert stranger.receive(1.0) is None
+        with pytest.raises(WireError, match="no answer"):
+            ControlClient(server.control, timeout=1.0).request("quit")
+
+
+def test_people_get_a_line_about_each_feed(model_file: str) -> None:
+    command = [sys.executable, "-m", "dptstream", "serve", SCENE, "--pace", "--model", model_file, "--size", "64"]
+    command += ["--bind", "tcp://127.0.0.1:*", "--fps", "20", "--loop"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "fps in" in line:
+                break
+        process.terminate()
+    assert re.search(
+        r"serving  at tcp://127.0.0.1:\d+; watch it with: dptstream tap .* dptstream ctl tcp://", "".join(lines)
+    )
+    assert re.search(r"synthetic playing: \d+ frames, .* latency \d+ ms \(p95 \d+\), dropped 0, 0 listening", lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["no-such-clip.mp4"], r"dptstream: .*no-such-clip.mp4.*"),
+        ([SCENE, "--live", "--lossless"], r"dptstream: --live drops frames and --lossless does not: give one of them"),
+        (
+            [SCENE, "--bind", "tcp://0.0.0.0:5577"],
+            r"dptstream: tcp://0.0.0.0:5577 can be reached from other machines.*",
+        ),
+        ([SCENE, "--bind", "nonsense"], r"dptstream: an endpoint is tcp://HOST:PORT.*"),
+        ([SCENE, SCENE], r"dptstream: two feeds would be called synthetic; write NAME=INPUT"),
+        ([SCENE, "--temporal", "light", "--curve", "nowhere"], r"dptstream: no key file nowhere.*"),
+        ([SCENE, "--deadline-ms", "5", "--lossless"], r"dptstream: --deadline-ms drops frames.*"),
+        ([], r"dptstream: no input given.*"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_one_line(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", *words]) == 1
+    assert re.fullmatch(
+        complaint.replace("dptstream: ", "dptstream: (ValueError: )?", 1), capsys.readouterr().err.strip()
+    )
+
+
+def test_what_cannot_be_opened_is_refused_before_the_network_is_loaded() -> None:
+    flags = WireFlags(bind="tcp://127.0.0.1:*")
+    with pytest.raises(SourceError, match=r"missing\.mp4"):
+        Serve(("missing.mp4",), wire=flags).run()
+
+
+def test_the_control_address_follows_the_feeds() -> None:
+    assert WireFlags().control_endpoint("tcp://127.0.0.1:5577") == "tcp://127.0.0.1:5578"
+    assert WireFlags(bind="tcp://127.0.0.1:*").control_endpoint("tcp://127.0.0.1:41234") == "tcp://127.0.0.1:*"
+    assert WireFlags(bind="ipc://feed").control_endpoint("ipc://feed") == "ipc://feed-control"
+    assert WireFlags(control="off").control_endpoint("tcp://127.0.0.1:5577") is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "live", "policy"),
+    [
+        (PlayFlags(), False, "lossless"),
+        (PlayFlags(), True, "live"),
+        (PlayFlags(live=True), False, "live"),
+        (PlayFlags(lossless=True), True, "lossless"),
+    ],
+)
+def test_files_are_lossless_and_cameras_live_unless_said_otherwise(flags: PlayFlags, live: bool, policy: str) -> None:
+    assert flags.config(live=live, workers=None).policy == policy
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "say what to do: status, feeds, pause"),
+        (("dance",), "unknown order 'dance'; there are: status"),
+        (("seek",), r"write: dptstream ctl seek SECONDS"),
+        (("seek", "soon"), r"cannot read 'soon'; write: dptstream ctl seek SECONDS"),
+        (("loop", "maybe"), r"cannot read 'maybe'; write: dptstream ctl loop on\|off"),
+        (("pause", "now"), "pause takes no value; got 'now'"),
+    ],
+)
+def test_ctl_rejects_what_it_cannot_read(words: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Ctl(words).run()
+
+
+def test_ctl_rejects_a_feed_where_all_are_meant() -> None:
+    with pytest.raises(ValueError, match="quit is for all feeds: leave --feed out"):
+        Ctl(("quit",), feed="cam1").run()
+
+
+@pytest.mark.parametrize("command", ["serve", "ctl", "tap", "record", "keys"])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    program = (
+        "import sys\nfrom dptstream.cli import run\n"
+        f"try:\n    run(['{command}', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print('loaded', sorted({'torch', 'av', 'cv2', 'zmq'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert f"dptstream {command}" in done.stdout
+    assert done.stdout.rstrip().endswith("loaded []")
