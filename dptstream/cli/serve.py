@@ -162,6 +162,11 @@ class Serve:
         keys, insecure = self.wire.keys(), self.wire.insecure
 
         def load(name: str) -> "DepthModel":
+            from ..models.catalog import ENTRIES
+
+            # Not files: whoever may steer is not thereby meant to look around on this machine.
+            if name != self.network.model and name not in (entry.name for entry in ENTRIES):
+                raise ValueError(f"there is no model {name!r}; dptstream models list shows all names")
             model = replace(self.network, model=name, variant=None).load()
             lines.model(model)
             return model

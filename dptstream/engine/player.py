@@ -36,6 +36,11 @@ class Network:
     temporal: TemporalPreset = "default"
     """How depth is steadied over time."""
 
+    @property
+    def smoothing(self) -> str | None:
+        """Name of what steadies depth outside the network; None where nothing does."""
+        return None if self.model.info.temporal or self.temporal == "off" else self.temporal
+
 
 @dataclass(frozen=True, slots=True)
 class FeedReport:
@@ -61,7 +66,7 @@ class FeedReport:
     """Name of the network; of a recording, the one that made its depth."""
     size: int | None
     """The size asked for; None is the family's own."""
-    temporal: str | None
+    temporal: str
     """Preset by which depth is steadied over time."""
     frames: int
     """Frames published, over all sessions."""
@@ -228,7 +233,7 @@ class EnginePlayer:
                 loop=self._source.loop,
                 model=network.model.info.name,
                 size=network.size,
-                temporal=None if network.model.info.temporal else network.temporal,
+                temporal=network.smoothing or "off",
                 frames=counts.frames,
                 dropped=counts.dropped,
                 late=counts.late,
@@ -279,7 +284,7 @@ class EnginePlayer:
             network, self._changing = self._network, False
             if self._stopping.is_set():
                 return
-            self._sink = self._make_sink(None if network.model.info.temporal else network.temporal)
+            self._sink = self._make_sink(network.smoothing)
             self._sink.another_follows = self._info.live
             self._engine = self._make_engine(network, self._sink)
             self._engine.pause(paused=self._paused)

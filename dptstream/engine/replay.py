@@ -97,7 +97,7 @@ class RecordingPlayer:
             loop=self._loop,
             model=first.model,
             size=None,
-            temporal=first.smoothing,
+            temporal=first.smoothing or "off",
             frames=self._sequence,
             dropped=0,
             late=0,
