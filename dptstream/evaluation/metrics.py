@@ -234,7 +234,9 @@ def lag(aligned: Maps, truth: Truth) -> float | None:
     best = int(np.clip(np.argmin(totals), 1, len(totals) - 2))
     left, middle, right = totals[best - 1 : best + 2]
     bend = left - 2 * middle + right
-    return float(delays[best] + (0.5 * (left - right) / bend if bend > 0 else 0.0))
+    vertex = 0.5 * (left - right) / bend if bend > 0 else 0.0
+    # Beyond the delays that were tried the parabola knows nothing: 5 stands for 5 or more.
+    return float(np.clip(delays[best] + vertex, delays[0], delays[-1]))
 
 
 def ghosting(aligned: Maps, truth: Truth, *, scale: float) -> float | None:

@@ -30,7 +30,7 @@ class TemporalConfig:
     """Distrust a single frame that differs from the history far more than frames have lately."""
     memory: float = 0.9
     """Weight of the history against one new frame, per step, in [0, 1)."""
-    leak: float = 0.12
+    leak: float = 0.19
     """How fast scale and shift follow the network's own, per step, in (0, 1]: 0 would freeze a true approach."""
     bend_leak: float = 0.18
     """As ``leak``, for the bumps."""

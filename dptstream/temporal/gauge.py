@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .align import Fit
-from .config import TemporalConfig
+from .config import REFERENCE_RATE, TemporalConfig
 from .planes import Plane, PlaneOps
 
 OUTLIER_SECONDS = 0.07
@@ -19,8 +19,6 @@ LEARNING_FRAMES = 3
 class GaugeState(NamedTuple):
     """What is remembered of a feed's scale and shift. Pairs hold (log of scale, shift as share of the range)."""
 
-    drift: Plane
-    """(2,) how fast they truly change, per step."""
     usual_step: Plane
     """(2,) how far frames usually lie from the history."""
     usual_residual: Plane
@@ -47,7 +45,7 @@ class GaugeStep(NamedTuple):
 def initial_gauge(ops: PlaneOps, like: Plane) -> GaugeState:
     """Return the state at the start of a shot, on the device of ``like`` (h, w)."""
     zeros = ops.xp.zeros_like(like.reshape(-1)[:2])
-    return GaugeState(zeros, zeros, zeros[0], zeros[0])
+    return GaugeState(zeros, zeros[0], zeros[0])
 
 
 def advance_gauge(
@@ -55,8 +53,9 @@ def advance_gauge(
 ) -> tuple[GaugeStep, GaugeState]:
     """Place a frame and the history on a common scale, between the history's and the network's own.
 
-    Both are moved, so that averaging them afterwards delays nothing. The scale follows the network's as an
-    alpha-beta tracker does: a change that persists, such as an approach, is followed without a lag.
+    Both are moved, so that averaging them afterwards delays nothing: the scale given follows the network's own with
+    the leak as its only time constant. (A tracker that also learns the rate of change keeps up better with a steady
+    zoom, but takes slow jitter for one and drifts further on long shots.)
 
     Args:
         ops: The library the numbers belong to.
@@ -71,15 +70,10 @@ def advance_gauge(
     step = xp.stack([xp.log(fit.scale), (fit.reference_centre - fit.raw_centre) / value_range])
     residual = fit.residual / value_range
     outlier = _is_outlier(ops, step, residual, state) if config.gate and age > LEARNING_FRAMES else 0 * residual
-    trusted = 1 - outlier
 
     # At a shot's start the best guess is the mean of the frames so far, not the first one.
-    leak = max(1 - (1 - config.leak) ** steps, 1 / (age + 1)) if config.leak < 1 else 1.0
-    expected = state.drift * steps
-    kept = (1 - leak * (1 - 0.75 * outlier)) * (step + expected)
-    steady_leak = 1 - (1 - config.leak) ** steps
-    gain = trusted * (steady_leak**2 / 4 / steps)  # critically damped
-    drift = xp.clip(state.drift - gain * (step + expected), -0.05, 0.05)
+    leak = max(1 - (1 - config.leak) ** steps, 1 / (age + 1))
+    kept = (1 - leak * (1 - 0.75 * outlier)) * step
 
     pace = max(1 - 0.9**steps, 1 / (age + 1)) * (1 - 0.7 * outlier)
     raw_scale = xp.exp(kept[0])
@@ -93,10 +87,9 @@ def advance_gauge(
         outlier,
     )
     return moved, GaugeState(
-        drift,
         state.usual_step + pace * (xp.abs(step) - state.usual_step),
         state.usual_residual + pace * (residual - state.usual_residual),
-        outlier * (state.distrusted_seconds + steps / 25),
+        outlier * (state.distrusted_seconds + steps / REFERENCE_RATE),
     )
 
 

@@ -73,6 +73,11 @@ def test_lag_is_told_in_frames(delay: int) -> None:
     assert m.lag(late, shot()) == pytest.approx(delay, abs=0.25)
 
 
+def test_more_lag_than_was_tried_is_told_as_the_most() -> None:
+    frozen = [exact()[0]] * len(shot())
+    assert 3 < m.lag(frozen, shot()) <= 5
+
+
 def test_ghosts_are_counted_only_where_something_came_into_sight() -> None:
     span = m.value_range(shot())
     ghosts = [

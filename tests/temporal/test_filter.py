@@ -164,8 +164,7 @@ def test_a_true_zoom_is_not_stabilised_away(preset: str) -> None:
     frames = [depth_frame(slope() * 1.01**number, picture(), number) for number in range(61)]
     depths, _ = run(CausalFilter(TemporalConfig.preset(preset)), frames)
     errors = [np.abs(depth / frame.depth - 1).mean() for depth, frame in zip(depths, frames, strict=True)]
-    assert max(errors) < 0.055
-    assert errors[60] < 0.02
+    assert max(errors) < 0.05
 
 
 def test_metres_keep_their_scale_unless_asked() -> None:
