@@ -206,7 +206,9 @@ def _is_live(location: str, container: InputContainer) -> bool:
     kind = kind_of(location)
     if kind is LocationKind.CAMERA or scheme_of(location) in LIVE_SCHEMES:
         return True
-    return kind is LocationKind.ADDRESS and "hls" in container.format.name and container.duration is None
+    # mpjpeg: JPEGs in a multipart answer, as network cameras give them.
+    endless = container.format.name in ("hls", "mpjpeg") and container.duration is None
+    return kind is LocationKind.ADDRESS and endless
 
 
 def _set_up_decoder(stream: VideoStream, *, live: bool) -> None:

@@ -49,7 +49,7 @@ class ControlHandler(Protocol):
         """Pause or go on."""
 
     def seek(self, *, feed: str | None, seconds: float) -> Answer:
-        """Jump to a presentation time, at least 0."""
+        """Jump to so many seconds, at least 0, after the first frame of the clip."""
 
     def loop(self, *, feed: str | None, enabled: bool) -> Answer:
         """Start anew at the end, or do not."""
