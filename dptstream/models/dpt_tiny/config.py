@@ -54,7 +54,7 @@ class Config:
     @property
     def base_size(self) -> int:
         """The shorter side of the pictures the weights were trained on last, pixels."""
-        return 192
+        return 144
 
     @property
     def resize_method(self) -> ResizeMethod:
