@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from .flags import CameraFlags, ModelFlags, SourceFlags
-from .serving import StatusLines, serve_until_the_end
+from .serving import StatusLines, leave_if_stuck, serve_until_the_end
 
 if TYPE_CHECKING:
     from ..engine import EngineConfig
@@ -147,7 +147,9 @@ class Serve:
         with ExitStack() as exits:
             players = self._players(feeds, exits.enter_context(publisher), options, lines)
             control = self._open_control(players, publisher.endpoint, lines)
-            return serve_until_the_end(players, publisher, control, lines)
+            code = serve_until_the_end(players, publisher, control, lines)
+        leave_if_stuck(players, code)
+        return code
 
     def _open_control(
         self, players: "list[Player]", bound: str, lines: StatusLines

@@ -1,6 +1,7 @@
 """The part of ``dptstream serve`` that runs: starts feeds and control channel, tells how it goes, ends in time."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 STATUS_SECONDS = 1.0
 _POLL_SECONDS = 0.05
-_GRACE_SECONDS = 1.2
-"""How long feeds may take to end after Ctrl-C; what is stuck in a read of a silent network is left behind then."""
+_GRACE_SECONDS = 1.0
+"""How long feeds may take to end after Ctrl-C; what sits in a read of a silent network is left behind then."""
 
 
 class StatusLines:
@@ -81,7 +82,7 @@ def serve_until_the_end(
     open_control: "Callable[[Callable[[], None]], ControlServer] | None",
     lines: StatusLines,
 ) -> int:
-    """Play until every feed has ended or somebody ends it; return the exit code."""
+    """Play until every feed has ended or somebody ends it, and a second more at most; return the exit code."""
     ending = threading.Event()
     with ExitStack() as exits:
         control = exits.enter_context(open_control(ending.set)).endpoint if open_control is not None else None
@@ -96,6 +97,17 @@ def serve_until_the_end(
         for player in players:
             player.join(max(0.0, deadline - time.monotonic()))
     return _sum_up(players, lines)
+
+
+def leave_if_stuck(players: "Sequence[Player]", code: int) -> None:
+    """End the process here and now where a feed's thread has not ended; call it when all else is closed."""
+    if all(player.join(0) for player in players):
+        return
+    # Nothing wakes a thread that waits within FFmpeg for a silent network, and taking the interpreter down around it, or
+    # around a network still at work, may crash.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _wait(players: "Sequence[Player]", publisher: "Publisher", ending: threading.Event, lines: StatusLines) -> None:

@@ -24,6 +24,7 @@ from dptstream.wire import FrameMessage
 from dptstream.wire.control import ControlClient
 from dptstream.wire.keys import load_client_keys, make_keys
 from dptstream.wire.subscriber import Subscriber
+from tests.cameras import mjpeg_camera
 
 ROOT = Path(__file__).parents[2]
 SCENE = "synthetic:scene=wall,width=64,height=48,frames=30,fps=100"
@@ -86,6 +87,22 @@ def test_a_looping_scene_reaches_a_subscriber_and_an_interrupt_ends_it_within_tw
     assert (report["feed"], report["state"], report["dropped"]) == ("synthetic", "playing", 0)
     assert report["fps_out"] > 0
     assert 0 < report["latency_ms_p50"] <= report["latency_ms_p95"]
+
+
+@needs_signals
+@pytest.mark.parametrize("policy", ["--live", "--lossless"])
+def test_an_interrupt_ends_it_within_two_seconds_though_the_camera_has_gone_silent(
+    model_file: str, policy: str
+) -> None:
+    with (
+        mjpeg_camera(frames_per_connection=60, stall=True) as address,
+        serving(f"cam1={address}", policy, "--model", model_file, "--size", "64") as server,
+    ):
+        receive(server, 3)
+        while server.status()["fps_in"] > 0:
+            pass
+        assert server.interrupt() < 2
+        assert server.process.returncode == 0
 
 
 def test_feeds_share_a_network_are_steered_from_the_command_line_and_quit(

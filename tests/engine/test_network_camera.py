@@ -1,13 +1,7 @@
-"""A network camera, simulated on this machine: pictures at their own pace, and connections that break."""
+"""A network camera whose connections break."""
 
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
-import cv2
-import numpy as np
 import pytest
 
 from dptstream.engine import EngineConfig
@@ -18,45 +12,9 @@ from dptstream.sources import open_source
 from dptstream.sources.playback import Playback
 from dptstream.wire.publisher import Publisher
 from dptstream.wire.subscriber import Subscriber
+from tests.cameras import mjpeg_camera
 
 from .toys import ToyModel
-
-HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
-
-
-@contextmanager
-def mjpeg_camera(frames_per_connection: int) -> Iterator[str]:
-    """Serve one picture each 20 ms, and break each connection after so many."""
-    random = np.random.default_rng(0)
-    pictures = []
-    for _ in range(8):
-        picture = np.full((48, 64, 3), random.integers(0, 256, 3), np.uint8)
-        pictures.append(cv2.imencode(".jpg", picture)[1].tobytes())
-    listener = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
-
-    def serve() -> None:
-        while not over.is_set():
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                connection.recv(4096)
-                connection.sendall(HEAD)
-                for number in range(frames_per_connection):
-                    jpeg = pictures[number % len(pictures)]
-                    part = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
-                    connection.sendall(part + jpeg + b"\r\n")
-                    if over.wait(0.02):
-                        break
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/video"
-    finally:
-        over.set()
-        socket.create_connection(listener.getsockname()).close()  # wakes the thread that accepts
-        thread.join()
-        listener.close()
 
 
 def test_a_network_camera_is_live_and_comes_back_as_a_new_session(monkeypatch: pytest.MonkeyPatch) -> None:
