@@ -47,6 +47,27 @@ class Setting:
     """Factor on how many things stand about."""
 
 
+_FURNITURE: list[Callable[[Builder], None]] = [
+    furniture.seat,
+    furniture.seat,
+    furniture.shelf,
+    furniture.shelf,
+    furniture.table_with_things,
+    furniture.table_with_things,
+    things.person,
+    furniture.lamp,
+    furniture.crate,
+    furniture.crate,
+]
+_CLOSE: list[Callable[[Builder], None]] = [
+    things.person,
+    things.person,
+    things.person,
+    things.animal,
+    things.bicycle,
+    furniture.seat,
+    things.rock,
+]
 TRAINING = Setting()
 UNFAMILIAR = Setting(weights=(2.0, 3.0, 2.0, 1.0, 1.0, 2.0), fov_deg=(45.0, 80.0), tilt=1.6, crowd=1.6)
 """The other setting: more clutter, more tilt, other shares."""
@@ -64,29 +85,8 @@ def street(rng: Random, setting: Setting) -> Draft:
         period=rng.uniform(0.5, 4.0),
         contrast=0.4,
     )
-    for side in (-1.0, 1.0):
-        along = rng.uniform(-15.0, 5.0)
-        while along < 110.0 and rng.random() < 0.93:
-            half = (rng.uniform(3.0, 12.0), rng.uniform(3.0, 8.0), rng.uniform(2.0, 11.0))
-            build.place(side * (half_gap + half[1] + rng.uniform(0, 2.5)), along + half[0], yaw=math.pi / 2)
-            things.building(build, half)
-            along += 2 * half[0] + rng.choice((0.0, 0.0, rng.uniform(0.0, 12.0)))
-        if rng.random() < 0.8:
-            build.place(side * (half_road + 10.0), 60.0, yaw=0.0)
-            paving = things.material(
-                rng, pattern=rng.choice(("bricks", "checker", "noise")), period=rng.uniform(0.3, 1.0), contrast=0.3
-            )
-            build.part(BOX, (0.0, 0.0, 0.0), (10.0, 90.0, 0.14), paving)
-    paint = things.plain(rng, (0.6, 0.6, 0.55))
-    if rng.random() < 0.6:
-        x = rng.choice((0.0, rng.uniform(-half_road, half_road)))
-        for number in range(rng.randint(1, 7)):
-            build.place(x, 2.0 + 6.0 * number, yaw=0.0)
-            build.part(BOX, (0, 0, 0), (0.07, rng.uniform(1.0, 2.0), 0.006), paint)
-    if rng.random() < 0.3:
-        for number in range(6):
-            build.place(-half_road + 0.5 + number * half_road / 3, rng.choice((6.0, 12.0)), yaw=0.0)
-            build.part(BOX, (0, 0, 0), (0.25, 1.5, 0.006), paint)
+    _line_with_buildings(build, half_road, half_gap)
+    _paint_markings(build, half_road)
     crowd = setting.crowd
     _scatter(build, things.car, rng.randint(1, int(5 * crowd)), (4.0, 50.0), half_road, yaw=math.pi / 2, speed=0.5)
     _scatter(build, things.person, rng.randint(0, int(6 * crowd)), (1.6, 30.0), half_gap, speed=0.08)
@@ -166,32 +166,8 @@ def room(rng: Random, setting: Setting) -> Draft:
     build.part(BOX, (0, 0, 2 * tall + 0.05), (wide, deep, 0.06), things.plain(rng, (0.7, 0.7, 0.68)))
     for _ in range(rng.randint(1, 6)):
         furniture.hang(build, wide, deep, tall)
-    choices: list[Callable[[Builder], None]] = [
-        furniture.seat,
-        furniture.seat,
-        furniture.shelf,
-        furniture.shelf,
-        furniture.table_with_things,
-        furniture.table_with_things,
-        things.person,
-        furniture.lamp,
-        furniture.crate,
-        furniture.crate,
-    ]
     for _ in range(int(rng.randint(2, 8) * setting.crowd)):
-        thing = rng.choice(choices)
-        x, y = rng.uniform(-0.9, 0.9) * wide, rng.uniform(-0.35, 0.92) * deep
-        if thing is furniture.shelf:
-            build.place(rng.choice((-1.0, 1.0)) * (wide - 0.2), y)
-            build.yaw = 0.0 if build.origin[0] < 0 else math.pi
-        else:
-            build.place(
-                x,
-                y,
-                yaw=rng.choice((None, 0.0, math.pi / 2, -math.pi / 2)),
-                speed=rng.choice((0.0, 0.05)) if thing is things.person else 0.0,
-            )
-        thing(build)
+        _furnish(build, wide, deep)
     eye = (rng.uniform(-0.6, 0.6) * wide, -rng.uniform(0.5, 0.97) * deep, rng.uniform(0.5, min(1.9, 1.8 * tall)))
     yaw = rng.choice((rng.gauss(0, 0.2), rng.uniform(-0.9, 0.9)))
     lamp = (rng.uniform(-0.7, 0.7) * wide, rng.uniform(-0.9, 0.7) * deep, 2 * tall - rng.uniform(0.15, 0.6))
@@ -239,39 +215,11 @@ def portrait(rng: Random, setting: Setting) -> Draft:
     ground = things.material(rng, contrast=0.5, period=rng.uniform(0.2, 2.0))
     inside = rng.random() < 0.5
     if inside:
-        build.place(0.0, rng.uniform(1.5, 8.0), yaw=rng.gauss(0, 0.3))
-        build.part(
-            BOX,
-            (0, 0.1, 2.0),
-            (12.0, 0.1, 4.0),
-            things.material(rng, contrast=rng.uniform(0.2, 1.0), period=rng.uniform(0.1, 1.5)),
-        )
-        if rng.random() < 0.5:
-            build.part(
-                BOX,
-                (rng.uniform(-1.5, 1.5), -0.03, 1.5),
-                (rng.uniform(0.3, 1.2), 0.05, rng.uniform(0.3, 1.0)),
-                things.material(rng, pattern="poster"),
-            )
+        _set_wall(build)
     else:
-        _scatter(build, things.tree, rng.randint(0, 4), (5.0, 40.0), 12.0)
-        _scatter(build, things.bush, rng.randint(0, 3), (3.0, 15.0), 6.0)
-        _scatter(build, things.person, rng.randint(0, 3), (4.0, 20.0), 6.0, speed=0.08)
-        _scatter(build, things.car, rng.randint(0, 2), (6.0, 25.0), 8.0, speed=0.4)
-        if rng.random() < 0.6:
-            build.place(rng.uniform(-10, 10), rng.uniform(10, 40), yaw=0.0)
-            things.building(build, (rng.uniform(4, 12), rng.uniform(3, 6), rng.uniform(2, 8)))
-    close: list[Callable[[Builder], None]] = [
-        things.person,
-        things.person,
-        things.person,
-        things.animal,
-        things.bicycle,
-        furniture.seat,
-        things.rock,
-    ]
+        _set_outdoors(build)
     distance = rng.choice((rng.uniform(0.6, 1.3), rng.uniform(0.7, 3.2)))
-    thing = rng.choice(close)
+    thing = rng.choice(_CLOSE)
     count = rng.choice((1, 1, 2, 3))
     for number in range(count):
         x = rng.gauss(0.0, 0.25) if count == 1 else (number - 0.5 * (count - 1)) * rng.uniform(0.5, 0.9)
@@ -326,6 +274,83 @@ def jumble(rng: Random, setting: Setting) -> Draft:
 
 
 KINDS = (street, field, room, tabletop, portrait, jumble)
+
+
+def _line_with_buildings(build: Builder, half_road: float, half_gap: float) -> None:
+    rng = build.rng
+    for side in (-1.0, 1.0):
+        along = rng.uniform(-15.0, 5.0)
+        while along < 110.0 and rng.random() < 0.93:
+            half = (rng.uniform(3.0, 12.0), rng.uniform(3.0, 8.0), rng.uniform(2.0, 11.0))
+            build.place(side * (half_gap + half[1] + rng.uniform(0, 2.5)), along + half[0], yaw=math.pi / 2)
+            things.building(build, half)
+            along += 2 * half[0] + rng.choice((0.0, 0.0, rng.uniform(0.0, 12.0)))
+        if rng.random() < 0.8:
+            build.place(side * (half_road + 10.0), 60.0, yaw=0.0)
+            paving = things.material(
+                rng, pattern=rng.choice(("bricks", "checker", "noise")), period=rng.uniform(0.3, 1.0), contrast=0.3
+            )
+            build.part(BOX, (0.0, 0.0, 0.0), (10.0, 90.0, 0.14), paving)
+
+
+def _paint_markings(build: Builder, half_road: float) -> None:
+    rng = build.rng
+    paint = things.plain(rng, (0.6, 0.6, 0.55))
+    if rng.random() < 0.6:
+        x = rng.choice((0.0, rng.uniform(-half_road, half_road)))
+        for number in range(rng.randint(1, 7)):
+            build.place(x, 2.0 + 6.0 * number, yaw=0.0)
+            build.part(BOX, (0, 0, 0), (0.07, rng.uniform(1.0, 2.0), 0.006), paint)
+    if rng.random() < 0.3:
+        for number in range(6):
+            build.place(-half_road + 0.5 + number * half_road / 3, rng.choice((6.0, 12.0)), yaw=0.0)
+            build.part(BOX, (0, 0, 0), (0.25, 1.5, 0.006), paint)
+
+
+def _furnish(build: Builder, wide: float, deep: float) -> None:
+    rng = build.rng
+    thing = rng.choice(_FURNITURE)
+    x, y = rng.uniform(-0.9, 0.9) * wide, rng.uniform(-0.35, 0.92) * deep
+    if thing is furniture.shelf:
+        build.place(rng.choice((-1.0, 1.0)) * (wide - 0.2), y)
+        build.yaw = 0.0 if build.origin[0] < 0 else math.pi
+    else:
+        build.place(
+            x,
+            y,
+            yaw=rng.choice((None, 0.0, math.pi / 2, -math.pi / 2)),
+            speed=rng.choice((0.0, 0.05)) if thing is things.person else 0.0,
+        )
+    thing(build)
+
+
+def _set_wall(build: Builder) -> None:
+    rng = build.rng
+    build.place(0.0, rng.uniform(1.5, 8.0), yaw=rng.gauss(0, 0.3))
+    build.part(
+        BOX,
+        (0, 0.1, 2.0),
+        (12.0, 0.1, 4.0),
+        things.material(rng, contrast=rng.uniform(0.2, 1.0), period=rng.uniform(0.1, 1.5)),
+    )
+    if rng.random() < 0.5:
+        build.part(
+            BOX,
+            (rng.uniform(-1.5, 1.5), -0.03, 1.5),
+            (rng.uniform(0.3, 1.2), 0.05, rng.uniform(0.3, 1.0)),
+            things.material(rng, pattern="poster"),
+        )
+
+
+def _set_outdoors(build: Builder) -> None:
+    rng = build.rng
+    _scatter(build, things.tree, rng.randint(0, 4), (5.0, 40.0), 12.0)
+    _scatter(build, things.bush, rng.randint(0, 3), (3.0, 15.0), 6.0)
+    _scatter(build, things.person, rng.randint(0, 3), (4.0, 20.0), 6.0, speed=0.08)
+    _scatter(build, things.car, rng.randint(0, 2), (6.0, 25.0), 8.0, speed=0.4)
+    if rng.random() < 0.6:
+        build.place(rng.uniform(-10, 10), rng.uniform(10, 40), yaw=0.0)
+        things.building(build, (rng.uniform(4, 12), rng.uniform(3, 6), rng.uniform(2, 8)))
 
 
 def _finish(draft: Draft, setting: Setting) -> Draft:
