@@ -15,7 +15,8 @@ from .serving import StatusLines, leave_if_stuck, serve_until_the_end
 
 if TYPE_CHECKING:
     from ..engine import EngineConfig
-    from ..engine.player import Network, Player
+    from ..engine.feeds import Player
+    from ..engine.player import Network
     from ..models import DepthModel
     from ..sinks.messages import MessageOptions
     from ..sinks.zmq import ZmqSink

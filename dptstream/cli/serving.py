@@ -14,7 +14,7 @@ from ..errors import describe
 from .listening import ending_by_signal
 
 if TYPE_CHECKING:
-    from ..engine.player import FeedReport, Player
+    from ..engine.feeds import FeedReport, Player
     from ..models import DepthModel
     from ..wire.control import ControlServer
     from ..wire.publisher import Publisher

@@ -13,8 +13,8 @@ from ..sources.recording import Recording
 from ..wire import EndMessage, FrameMessage
 from ..wire.messages import EndReason, FeedState, printable
 from ..wire.publisher import Publisher
+from .feeds import FeedReport
 from .intake import Pacer
-from .player import FeedReport
 from .rate import Rate
 
 _POLL_SECONDS = 0.05

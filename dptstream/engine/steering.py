@@ -6,7 +6,7 @@ from typing import get_args
 
 from ..models.base import DepthModel
 from ..temporal.config import TemporalPreset
-from .player import Player
+from .feeds import Player
 
 
 class Steering:

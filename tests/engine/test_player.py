@@ -10,7 +10,8 @@ import pytest
 
 from dptstream.engine import EngineConfig
 from dptstream.engine import player as player_module
-from dptstream.engine.player import EnginePlayer, Network, Player
+from dptstream.engine.feeds import Player
+from dptstream.engine.player import EnginePlayer, Network
 from dptstream.engine.replay import RecordingPlayer
 from dptstream.engine.steering import Steering
 from dptstream.errors import SourceError, WireError
