@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..wire.control import ControlServer
     from ..wire.keys import ServerKeys
     from ..wire.publisher import Publisher
+    from .prometheus import PrometheusServer
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]{1,64})=(.+)", re.DOTALL)
 _PORT = re.compile(r"(.*:)(\d+)")
@@ -131,6 +132,8 @@ class Serve:
     camera: CameraFlags = field(default_factory=CameraFlags)
     temporal: Literal["off", "minimal", "light", "default", "strong"] = "default"
     """How depth is steadied over time."""
+    prometheus: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Show how the feeds go at http://HOST:PORT/metrics, for Prometheus."""
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
     """No status lines."""
     json: bool = False
@@ -148,6 +151,8 @@ class Serve:
         with ExitStack() as exits:
             players = self._players(feeds, exits.enter_context(publisher), options, lines)
             control = self._open_control(players, publisher.endpoint, lines)
+            if self.prometheus is not None:
+                lines.say(f"metrics  at {exits.enter_context(self._metrics(self.prometheus, players, publisher)).url}")
             code = serve_until_the_end(players, publisher, control, lines)
         leave_if_stuck(players, code)
         return code
@@ -175,6 +180,14 @@ class Serve:
             return model
 
         return lambda end: ControlServer(Steering(players, load, end), endpoint, keys=keys, insecure=insecure)
+
+    def _metrics(self, address: str, players: "list[Player]", publisher: "Publisher") -> "PrometheusServer":
+        from .prometheus import PrometheusServer, page
+
+        def make_page() -> str:
+            return page([player.report() for player in players], publisher.subscribers)
+
+        return PrometheusServer(address, make_page, insecure=self.wire.insecure)
 
     def _feeds(self) -> dict[str, str]:
         """Return the feeds' names and locations."""

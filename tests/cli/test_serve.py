@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,7 +168,7 @@ def test_a_client_without_a_key_gets_nothing_and_one_with_a_key_does(model_file:
 
 def test_people_get_a_line_about_each_feed(model_file: str) -> None:
     command = [sys.executable, "-m", "dptstream", "serve", SCENE, "--pace", "--model", model_file, "--size", "64"]
-    command += ["--bind", "tcp://127.0.0.1:*", "--fps", "20", "--loop"]
+    command += ["--bind", "tcp://127.0.0.1:*", "--fps", "20", "--loop", "--prometheus", "127.0.0.1:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stderr is not None
         lines = []
@@ -175,7 +176,12 @@ def test_people_get_a_line_about_each_feed(model_file: str) -> None:
             lines.append(line)
             if "fps in" in line:
                 break
+        address = re.search(r"metrics  at (http://127.0.0.1:\d+/metrics)", "".join(lines))
+        assert address is not None
+        with urllib.request.urlopen(address[1], timeout=5) as answer:
+            page = answer.read().decode()
         process.terminate()
+    assert re.search(r'dptstream_frames_total{feed="synthetic"} [1-9]', page)
     assert re.search(
         r"serving  at tcp://127.0.0.1:\d+; watch it with: dptstream tap .* dptstream ctl tcp://", "".join(lines)
     )
