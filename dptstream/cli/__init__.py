@@ -16,6 +16,7 @@ from .bench import Bench
 from .convert import Convert
 from .ctl import Ctl
 from .doctor import Doctor
+from .evaluate import Evaluate
 from .export import Export
 from .inspect import Inspect
 from .keys import Keys
@@ -47,6 +48,7 @@ Commands = (
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )

@@ -13,7 +13,10 @@ from typing import Literal
 REQUIRED = ("torch", "av", "numpy", "opencv-python-headless", "OpenEXR", "safetensors", "huggingface_hub")
 """Distributions that every installation has."""
 
-OPTIONAL = {"matplotlib": ("plots of `dptstream evaluate`", "evaluate")}
+OPTIONAL = {
+    "matplotlib": ("plots of `dptstream evaluate`", "evaluate"),
+    "onnxruntime": ("`dptstream export`", "export"),
+}
 """Import name -> what it is for, and the extra that brings it."""
 
 
