@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import tyro
 
@@ -17,9 +17,9 @@ from ..errors import DptStreamError, describe
 from .flags import CameraFlags, ModelFlags, SourceFlags, precision_name
 
 if TYPE_CHECKING:
-    from ..engine import Engine, Progress, RunReport
+    from ..engine import Engine, Progress, RunReport, TakeReport
     from ..models import DepthModel
-    from ..sinks import DepthFolder, FolderOptions
+    from ..sinks import DepthFolder, FeedInfo, FolderOptions
     from ..sources import Source
     from ..temporal import FlickerScore
 
@@ -128,11 +128,16 @@ class Convert:
         for folder in folders:
             self.result.options(folder)  # complain about wrong flags before the model is loaded
         self.selection.options()
-        model = self.network.load()
-        screen.model(model, chosen=self.network.model)
+        takes = {location for location in inputs if is_take(location)}
+        model = self.network.load() if takes != set(inputs) else None
+        if model is not None:
+            screen.model(model, chosen=self.network.model)
         codes = []
         for location, folder in zip(inputs, folders, strict=True):
-            codes.append(self._convert_one(location, folder, model, screen))
+            if location in takes or model is None:
+                codes.append(self._convert_take(location, folder, screen))
+            else:
+                codes.append(self._convert_one(location, folder, model, screen))
             if codes[-1] == EXIT_STOPPED:
                 break
         return max(codes, key=lambda code: (code == EXIT_STOPPED, code == EXIT_FAILED, code))
@@ -146,6 +151,32 @@ class Convert:
                 sink = DepthFolder(self.result.options(folder))
                 report = self._run_engine(source, sink, model, screen)
                 return screen.result(source, sink, report, model)
+        except (DptStreamError, OSError, ValueError) as error:
+            return screen.failure(location, error)
+
+    def _convert_take(self, location: str, folder: Path, screen: "Screen") -> int:
+        """Write a recording's depth as it was sent; no network runs."""
+        from ..engine import write_take
+        from ..sinks import DepthFolder
+
+        try:
+            sink = DepthFolder(self.result.options(folder))
+            return screen.take(location, folder, write_take(Path(location), sink))
+        except (DptStreamError, OSError, ValueError) as error:
+            return screen.failure(location, error)
+
+    def _convert_recording(self, location: str, folder: Path, screen: "Screen") -> int:
+        from ..engine.transfer import Transfer
+        from ..sinks import DepthFolder
+
+        try:
+            if self.selection != SourceFlags():
+                raise ValueError(f"{location} is a recording, which is converted whole: leave --start and the like out")
+            sink = DepthFolder(self.result.options(folder))
+            transfer = Transfer(Path(location), [sink])
+            with interruptible(transfer):
+                report = transfer.run()
+            return screen.recording(transfer.feed, sink, report)
         except (DptStreamError, OSError, ValueError) as error:
             return screen.failure(location, error)
 
@@ -203,6 +234,13 @@ class Convert:
         }
 
 
+def is_take(location: str) -> bool:
+    """Return whether an input is a recording of a depth feed."""
+    from ..sources.recording import is_recording
+
+    return location.endswith(".mkv") and is_recording(Path(location))
+
+
 def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:
     """Return a folder for each input: ``output`` itself for one, else folders inside named after the inputs."""
     if len(inputs) == 1:
@@ -217,8 +255,24 @@ def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:
     return folders
 
 
+def is_recording(location: str) -> bool:
+    """Return whether ``location`` is a recorded feed, which has its depth already."""
+    if not location.lower().endswith(".mkv") or not Path(location).is_file():
+        return False
+    from ..sources.recording import is_recording as is_recording_file
+
+    return is_recording_file(Path(location))
+
+
+class Stoppable(Protocol):
+    """What can be ended from a signal handler."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+
 @contextmanager
-def interruptible(engine: "Engine") -> Iterator[None]:
+def interruptible(engine: Stoppable) -> Iterator[None]:
     """Let the first Ctrl-C (or a polite kill) end the run cleanly; the second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -324,6 +378,57 @@ class Screen:
             if text != ASSUMED_CAMERA:  # said above, with what to do about it
                 self._warn(text)
         if stopped:
+            self._warn("stopped; go on with the same command and --resume")
+        return code
+
+    def take(self, location: str, folder: Path, report: "TakeReport") -> int:
+        """Sum up a recording; return its exit code."""
+        from ..sinks import read_manifest
+
+        manifest: dict[str, Any] = read_manifest(folder)
+        if self._json_lines:
+            line = {
+                "input": location,
+                "output": str(folder),
+                "complete": manifest["complete"],
+                "frames": manifest["counts"]["frames"],
+                "frames_this_run": report.frames,
+                "model": report.model,
+                "model_license": report.model_license,
+                "exit_code": 0,
+            }
+            print(json.dumps(line), flush=True)
+        self._say(
+            f"input    {location}: a recording of {report.model or 'an unnamed model'}, "
+            f"licence of the weights: {report.model_license or 'unknown'}; no network runs"
+        )
+        self._say(f"done     {report.frames} frames, values and times as recorded")
+        self._say(f"written  {folder}: {written_files(manifest)}")
+        return 0
+
+    def recording(self, feed: "FeedInfo", sink: "DepthFolder", report: "RunReport") -> int:
+        """Sum up a converted recording; return its exit code."""
+        from ..sinks import read_manifest
+
+        code = EXIT_STOPPED if report.stopped else 0
+        folder = sink.options.directory
+        manifest: dict[str, Any] = read_manifest(folder)
+        if self._json_lines:
+            line = {
+                "input": feed.location,
+                "output": str(folder),
+                "complete": manifest["complete"],
+                "frames": manifest["counts"]["frames"],
+                "frames_this_run": report.progress.frames,
+                "warnings": manifest["warnings"],
+                "model": feed.model["name"],
+                "model_license": feed.model["license"],
+                "exit_code": code,
+            }
+            print(json.dumps(line), flush=True)
+        self._say(f"input    {feed.location}: a recording, {feed.width}x{feed.height}, depth by {feed.model['name']}")
+        self._sum_up(report, manifest, folder)
+        if report.stopped:
             self._warn("stopped; go on with the same command and --resume")
         return code
 

@@ -6,6 +6,7 @@ from .engine import Engine, RunReport
 from .intake import Drops
 from .lookahead import LookaheadSink
 from .metrics import Progress
+from .takes import TakeReport, write_take
 
 __all__ = [
     "PRECISIONS",
@@ -15,6 +16,8 @@ __all__ = [
     "LookaheadSink",
     "Progress",
     "RunReport",
+    "TakeReport",
     "choose_device",
     "choose_dtype",
+    "write_take",
 ]
