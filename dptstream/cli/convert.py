@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -19,7 +19,7 @@ from .flags import CameraFlags, ModelFlags, SourceFlags, precision_name
 if TYPE_CHECKING:
     from ..engine import Engine, Progress, RunReport, TakeReport
     from ..models import DepthModel
-    from ..sinks import DepthFolder, FeedInfo, FolderOptions
+    from ..sinks import DepthFolder, FolderOptions
     from ..sources import Source
     from ..temporal import FlickerScore
 
@@ -165,21 +165,6 @@ class Convert:
         except (DptStreamError, OSError, ValueError) as error:
             return screen.failure(location, error)
 
-    def _convert_recording(self, location: str, folder: Path, screen: "Screen") -> int:
-        from ..engine.transfer import Transfer
-        from ..sinks import DepthFolder
-
-        try:
-            if self.selection != SourceFlags():
-                raise ValueError(f"{location} is a recording, which is converted whole: leave --start and the like out")
-            sink = DepthFolder(self.result.options(folder))
-            transfer = Transfer(Path(location), [sink])
-            with interruptible(transfer):
-                report = transfer.run()
-            return screen.recording(transfer.feed, sink, report)
-        except (DptStreamError, OSError, ValueError) as error:
-            return screen.failure(location, error)
-
     def _run_engine(self, source: "Source", sink: "DepthFolder", model: "DepthModel", screen: "Screen") -> "RunReport":
         from ..engine import Engine, EngineConfig, LookaheadSink
         from ..sources import open_source
@@ -255,24 +240,8 @@ def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:
     return folders
 
 
-def is_recording(location: str) -> bool:
-    """Return whether ``location`` is a recorded feed, which has its depth already."""
-    if not location.lower().endswith(".mkv") or not Path(location).is_file():
-        return False
-    from ..sources.recording import is_recording as is_recording_file
-
-    return is_recording_file(Path(location))
-
-
-class Stoppable(Protocol):
-    """What can be ended from a signal handler."""
-
-    def stop(self) -> None:
-        """End soon."""
-
-
 @contextmanager
-def interruptible(engine: Stoppable) -> Iterator[None]:
+def interruptible(engine: "Engine") -> Iterator[None]:
     """Let the first Ctrl-C (or a polite kill) end the run cleanly; the second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -405,32 +374,6 @@ class Screen:
         self._say(f"done     {report.frames} frames, values and times as recorded")
         self._say(f"written  {folder}: {written_files(manifest)}")
         return 0
-
-    def recording(self, feed: "FeedInfo", sink: "DepthFolder", report: "RunReport") -> int:
-        """Sum up a converted recording; return its exit code."""
-        from ..sinks import read_manifest
-
-        code = EXIT_STOPPED if report.stopped else 0
-        folder = sink.options.directory
-        manifest: dict[str, Any] = read_manifest(folder)
-        if self._json_lines:
-            line = {
-                "input": feed.location,
-                "output": str(folder),
-                "complete": manifest["complete"],
-                "frames": manifest["counts"]["frames"],
-                "frames_this_run": report.progress.frames,
-                "warnings": manifest["warnings"],
-                "model": feed.model["name"],
-                "model_license": feed.model["license"],
-                "exit_code": code,
-            }
-            print(json.dumps(line), flush=True)
-        self._say(f"input    {feed.location}: a recording, {feed.width}x{feed.height}, depth by {feed.model['name']}")
-        self._sum_up(report, manifest, folder)
-        if report.stopped:
-            self._warn("stopped; go on with the same command and --resume")
-        return code
 
     def _sum_up(self, report: "RunReport", manifest: dict[str, Any], folder: Path) -> None:
         camera, progress = manifest["intrinsics"], report.progress
