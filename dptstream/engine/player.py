@@ -12,7 +12,7 @@ from ..sources.base import SourceInfo
 from ..sources.playback import Playback
 from ..temporal import SceneCutDetector, TemporalConfig
 from ..temporal.config import TemporalPreset
-from ..wire.messages import FeedState
+from ..wire.messages import EndReason, FeedState
 from .config import EngineConfig
 from .engine import Engine
 from .feeds import FeedReport
@@ -98,8 +98,6 @@ class EnginePlayer:
         """End after the frames in flight."""
         self._stopping.set()
         with self._lock:
-            if self._sink is not None:
-                self._sink.another_follows = False
             if self._engine is not None:
                 self._engine.stop()
 
@@ -130,8 +128,6 @@ class EnginePlayer:
             _check(changed, self._info)
             self._network = changed
             self._changing = True
-            if self._sink is not None:
-                self._sink.another_follows = True
             if self._engine is not None:
                 self._engine.stop()
 
@@ -164,14 +160,19 @@ class EnginePlayer:
             )
 
     def _play(self) -> None:
+        reason: EndReason = "finished"
         try:
             self._play_on()
         except Exception as error:  # noqa: BLE001 - told by whoever waits for the feed's end
-            self.failure = error
+            self.failure, reason = error, "failed"
             self._note = describe(error)
         finally:
             self._source.close()
             self._state = "ended"
+        if self._stopping.is_set() and self.failure is None:
+            reason = "stopped"
+        if self._sink is not None:
+            self._sink.end(reason, self._note)
 
     def _play_on(self) -> None:
         retry = FIRST_RETRY_SECONDS
@@ -203,7 +204,7 @@ class EnginePlayer:
             if self._stopping.is_set():
                 return
             self._sink = self._make_sink(network.smoothing)
-            self._sink.another_follows = self._info.live
+            self._sink.another_follows = True
             self._engine = self._make_engine(network, self._sink)
             self._engine.pause(paused=self._paused)
             self._before = self._now
@@ -212,7 +213,7 @@ class EnginePlayer:
             self._engine.run(self._watch)
         finally:
             with self._lock:
-                self._engine = self._sink = None
+                self._engine = None
 
     def _make_engine(self, network: Network, sink: ZmqSink) -> Engine:
         source, model = self._source, network.model

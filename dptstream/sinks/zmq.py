@@ -19,8 +19,8 @@ class ZmqSink:
         smoothing: Name of the filter that steadied the depth, if any.
 
     Attributes:
-        another_follows: Set it before the run ends when another session will follow: then no end is announced, and
-            subscribers wait.
+        another_follows: Set it before the run ends when another session may follow: then no end is announced, and
+            subscribers wait for it, or for ``end``.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class ZmqSink:
         self._compression = compression
         self._smoothing = smoothing
         self._maker: MessageMaker | None = None
+        self._last: MessageMaker | None = None
         self._note = ""
         self.another_follows = False
 
@@ -70,11 +71,16 @@ class ZmqSink:
 
     def close(self, *, complete: bool) -> None:
         """Say that the session has ended, unless another follows."""
-        maker, self._maker = self._maker, None
-        if maker is None:
+        if self._maker is None:
             return
+        self._last, self._maker = self._maker, None
         if self.another_follows:
-            self._publisher.announce(maker.feed, maker.session, "waiting", self._note)
+            self._publisher.announce(self._last.feed, self._last.session, "waiting", self._note)
         else:
-            reason: EndReason = "finished" if complete else "stopped"
-            self._publisher.send(maker.end(reason, self._note))
+            self.end("finished" if complete else "stopped", self._note)
+
+    def end(self, reason: EndReason, note: str = "") -> None:
+        """Say that the closed session was the last one after all."""
+        last, self._last = self._last, None
+        if last is not None:
+            self._publisher.send(last.end(reason, note))

@@ -22,7 +22,7 @@ from dptstream.sinks.zmq import ZmqSink
 from dptstream.sources import SourceOptions, open_source
 from dptstream.sources.playback import Playback
 from dptstream.sources.recording import read_recording
-from dptstream.wire import FrameMessage
+from dptstream.wire import EndMessage, FrameMessage, Message
 from dptstream.wire.control import ControlClient, ControlServer
 from dptstream.wire.publisher import Publisher
 from dptstream.wire.subscriber import Subscriber
@@ -130,11 +130,19 @@ def test_a_file_that_breaks_ends_its_feed_with_the_reason() -> None:
             super().__init__(9, fail_at=4)
             self.info = replace(self.info, live=False)
 
+    heard: list[Message] = []
     with (
         Publisher("tcp://127.0.0.1:*") as publisher,
-        playing(publisher, lambda: Playback(lambda _: BrokenFile())) as player,
+        Subscriber(publisher.endpoint, on_message=heard.append),
     ):
-        assert player.join(5)
+        wait_for(lambda: publisher.subscribers > 0)
+        with playing(publisher, lambda: Playback(lambda _: BrokenFile())) as player:
+            assert player.join(5)
+            wait_for(lambda: any(isinstance(message, EndMessage) for message in heard))
+    (end,) = (message for message in heard if isinstance(message, EndMessage))
+    assert end.reason == "failed"
+    assert end.next_sequence <= 4
+    assert "broken tape" in end.note
     assert "broken tape" in str(player.failure)
     assert "broken tape" in player.report().note
 
