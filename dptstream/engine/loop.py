@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import EngineError, describe
 from ..frames import DepthFrame, VideoFrame
 from ..models.base import DepthModel, DepthWindows
 from ..sinks.base import Sink
@@ -23,10 +22,11 @@ from ..temporal import FilterState, FlickerScore
 from .backend import Backend
 from .channel import Channel, ChannelClosed
 from .config import EngineConfig
+from .failure import Failure
 from .intake import Intake
 from .metrics import Metrics, Progress
 from .slots import Slot, SlotState
-from .smoothing import SAVE_EVERY, Smoother, StatefulSink
+from .smoothing import SAVE_EVERY, StatefulSink, smoother_for
 from .stages import download, infer, preprocess, upload
 
 T = TypeVar("T")
@@ -65,8 +65,7 @@ class Run:
         self._config, self._cut_detector, self._backend = config, cut_detector, backend
         self._stopping = stopping
         self._cancelled = threading.Event()
-        self._failure: EngineError | None = None
-        self._failure_lock = threading.Lock()
+        self._failure = Failure()
         self._worker_count = config.workers_for(model.device, in_order=in_order) if config.pipelined else 1
         self._threads_each = config.threads_for(model.device, in_order=in_order)
         count = config.slots_for(model.device, in_order=in_order)
@@ -77,7 +76,7 @@ class Run:
         self._outbox: Channel[DepthFrame] = Channel(count)
         self._cuts: dict[int, bool] = {}
         self._arrived_ns: dict[int, int] = {}
-        self._smoother = _smoother_for(config, model, backend)
+        self._smoother = smoother_for(config.temporal, model, backend)
         self._state_keeper: StatefulSink | None = None
         self._sinks: list[tuple[Sink, int]] = []
         self._first_sequence = 0
@@ -114,7 +113,8 @@ class Run:
         def filled() -> Iterator[Slot]:
             with self._stage("decode"):
                 for frame, motion in self._frames():
-                    yield _filled(self._slots[0], frame, motion)
+                    self._slots[0].load(frame, motion)
+                    yield self._slots[0]
                     on_progress(self.progress(frame_count))
 
         if self._windows is not None:
@@ -130,7 +130,7 @@ class Run:
                 if not self._cancelled.is_set():
                     with self._stage("write", sequence):
                         self._write(slot)
-        self._raise_failure()
+        self._failure.raise_first()
 
     def pipelined(self, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
         """Run the stages in threads of their own and wait for them, reporting progress from here."""
@@ -153,7 +153,7 @@ class Run:
         finally:
             for thread in threads:
                 thread.join()
-        self._raise_failure()
+        self._failure.raise_first()
 
     def _watch(self, last: threading.Thread, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
         """Report progress until the last stage ends; close a source that does not notice being stopped."""
@@ -188,7 +188,7 @@ class Run:
     def _decode_loop(self) -> None:
         with self._stage("decode"):
             for slot, (frame, motion) in self._with_slots(self._frames()):
-                _filled(slot, frame, motion)
+                slot.load(frame, motion)
                 if self._windows is None:
                     self._in_order.put(slot)
                 self._filled.put(slot)
@@ -349,21 +349,8 @@ class Run:
         except ChannelClosed:
             return  # another stage failed and cancelled this one
         except Exception as error:  # noqa: BLE001 - whatever a stage raises ends the run and is raised from it
-            self._fail(stage, self.decoded if sequence is None else sequence, error)
-
-    def _fail(self, stage: str, sequence: int, error: Exception) -> None:
-        with self._failure_lock:
-            if self._failure is None:
-                self._failure = error if isinstance(error, EngineError) else EngineError(stage, sequence, error)
-                if self._failure is not error:
-                    self._failure.__cause__ = error
-            else:
-                self._failure.add_note(f"then also {stage}, frame {sequence}: {describe(error)}")
-        self._cancel()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure from self._failure.__cause__
+            self._failure.add(stage, self.decoded if sequence is None else sequence, error)
+            self._cancel()
 
     def _has_ended(self) -> bool:
         return self._stopping.is_set() or self._cancelled.is_set()
@@ -377,19 +364,3 @@ class Run:
     def _probe(self, stage: str, sequence: int) -> None:
         if self._config.probe is not None:
             self._config.probe(stage, sequence)
-
-
-def _smoother_for(config: EngineConfig, model: DepthModel, backend: Backend) -> Smoother | None:
-    if config.temporal is None or config.temporal.cuts_only or model.info.temporal:
-        return None
-    return Smoother(config.temporal, model.device, on_device=backend.asynchronous)
-
-
-def _filled(slot: Slot, frame: VideoFrame, motion: NDArray[np.float32] | None) -> Slot:
-    """Copy a picture, and its motion, into a free slot."""
-    slot.advance(SlotState.FILLING)
-    slot.fill(frame)
-    if motion is not None:
-        slot.fill_motion(motion)
-    slot.advance(SlotState.FILLED)
-    return slot

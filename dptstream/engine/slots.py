@@ -113,6 +113,14 @@ class Slot:
             self.motion = self._backend.device_buffer(self.host_motion)
         self.host_motion.numpy()[...] = motion_3hw
 
+    def load(self, frame: VideoFrame, motion_3hw: NDArray[np.float32] | None) -> None:
+        """Copy a picture, and its motion if there is any, into the slot, which must be FREE and becomes FILLED."""
+        self.advance(SlotState.FILLING)
+        self.fill(frame)
+        if motion_3hw is not None:
+            self.fill_motion(motion_3hw)
+        self.advance(SlotState.FILLED)
+
     def output_like(self, depth_nhw: Tensor) -> Tensor:
         """Return ``device_output``, made anew only when the depth's size differs from the last one's."""
         if self.device_output.shape != depth_nhw.shape:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..frames import DepthFrame
 from ..geometry import DepthKind
+from ..models.base import DepthModel
 from ..temporal import CausalFilter, DeviceFilter, FilterState, FlickerMeter, FlickerScore, MotionFinder, TemporalConfig
+from .backend import Backend
 
 SAVE_EVERY = 50
 """Frames between two states that a killed run can go on from; the frames since then are inferred again."""
@@ -102,3 +104,10 @@ class Smoother:
         self._state = FilterState.restore(filter_blob, device) if filter_blob else None
         self._meter = FlickerMeter.restore(meter_blob)
         return self
+
+
+def smoother_for(config: TemporalConfig | None, model: DepthModel, backend: Backend) -> Smoother | None:
+    """Return what smooths the depth of ``model``, or None where nothing does."""
+    if config is None or config.cuts_only or model.info.temporal:
+        return None
+    return Smoother(config, model.device, on_device=backend.asynchronous)
