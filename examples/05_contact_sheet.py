@@ -41,7 +41,7 @@ def main(clip: str = str(CLIP), sheet: str = "contact_sheet.jpg", model: str = "
         Engine(source, load_model(model), [DepthFolder(options)]).run()
         manifest = read_manifest(options.directory)
         rows = np.vstack([row_of(pictures_of(clip, part)), row_of(pictures_of(options.directory / "preview.mp4"))])
-    cv2.imwrite(sheet, cv2.cvtColor(rows, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(sheet, cv2.cvtColor(rows, cv2.COLOR_RGB2BGR))
     print(f"{sheet}: {COLUMNS} of {manifest['counts']['frames']} frames; {manifest['values']['meaning']}")
 
 
