@@ -61,15 +61,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code. A user's mistake gives one line on stderr, never a traceback."""
-    command: Command = tyro.cli(
-        Commands,
-        prog="dptstream",
-        description=DESCRIPTION,
-        args=list(arguments),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
     try:
-        return command.run()
+        return _parse(arguments).run()
     except KeyboardInterrupt:
         return _complain("stopped", 130)
     except BrokenPipeError:
@@ -86,6 +79,17 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(
             f"unexpected {describe(error)} (this is a bug; set {TRACEBACK_VARIABLE}=1 to see where it came from)", 1
         )
+
+
+def _parse(arguments: Sequence[str]) -> Command:
+    command: Command = tyro.cli(
+        Commands,
+        prog="dptstream",
+        description=DESCRIPTION,
+        args=list(arguments),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    return command
 
 
 def _complain(line: str, code: int) -> int:

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -54,6 +57,14 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as left:
         run(arguments)
     assert left.value.code == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell's pipe")
+def test_a_reader_that_goes_away_is_no_error_to_talk_about() -> None:
+    command = f"{sys.executable} -m dptstream convert --help | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("usage:")
+    assert done.stderr == ""
 
 
 def test_bench_prints_its_figures_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
