@@ -77,6 +77,6 @@ class EngineError(DptStreamError):
 def describe(error: BaseException) -> str:
     """Return one line for ``error``: its text, or its type where it has none."""
     text = " ".join(str(error).split())
-    if isinstance(error, DptStreamError | OSError) and text:
+    if isinstance(error, DptStreamError | OSError | ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

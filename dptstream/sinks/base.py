@@ -37,6 +37,12 @@ class FeedInfo:
     settings: dict[str, object]
     """Everything that decides the values written; two runs with equal settings give equal files."""
 
+    @property
+    def provenance(self) -> str:
+        """One line that names the model and the licence of its weights, for formats that hold a comment."""
+        name, license_name = (str(self.model.get(key) or "unknown") for key in ("name", "license"))
+        return f"depth by {name}, licence of the weights: {license_name}"
+
 
 class Sink(Protocol):
     """Takes depth frames in order. The engine calls it from one thread."""

@@ -97,6 +97,8 @@ class FrameWriter:
             "unit": np.array(self.quantity.unit or ""),
             "larger_is_nearer": np.array(self.quantity.larger_is_nearer),
             "intrinsics": np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+            "model": np.array(str(self.feed.model.get("name") or "")),
+            "model_license": np.array(str(self.feed.model.get("license") or "")),
             "sequence": np.array(video.sequence),
             "pts": np.array(video.pts),
             "time_base": np.array([video.time_base.numerator, video.time_base.denominator]),

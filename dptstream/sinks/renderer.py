@@ -102,6 +102,7 @@ class FrameRenderer:
     def _png_text(self, mapping: Mapping) -> dict[str, str]:
         return {
             "Software": "dptstream",
+            "Comment": self.feed.provenance,
             "dptstream:values": self.quantity.name,
             "dptstream:unit": self.quantity.unit or "none",
             "dptstream:scale": repr(mapping.codes.scale),
@@ -118,6 +119,7 @@ class FrameRenderer:
         points, colors = colored_points(distance, camera, waiting.picture)
         comments = [
             f"dptstream: frame {sequence} of {self.feed.name}",
+            self.feed.provenance,
             f"{kind.value}, unit {kind.unit or 'none'}; x right, y down, z forward",
             f"camera fx {camera.fx:.9g} fy {camera.fy:.9g} cx {camera.cx:.9g} cy {camera.cy:.9g} "
             f"size {width} {height} origin {camera.origin}",

@@ -144,9 +144,15 @@ class Clock:
 
 
 def join_segments(
-    path: Path, part: Path, video: VideoFormat, segments: list[Path], clock: Clock, sound: Sound | None = None
+    path: Path,
+    part: Path,
+    video: VideoFormat,
+    segments: list[Path],
+    clock: Clock,
+    sound: Sound | None = None,
+    comment: str = "",
 ) -> None:
-    """Join ``segments``, at least one, into the file ``path`` without encoding again.
+    """Join ``segments``, at least one, into the file ``path`` without encoding again; ``comment`` is kept as its tag.
 
     ``part`` is a temporary name on the same file system. Matroska counts milliseconds, MP4 at least
     microseconds; times that fall together there are set one tick apart. Raises SinkError.
@@ -156,6 +162,7 @@ def join_segments(
             with av.open(
                 str(part), "w", format=video.container, options={**_BIT_EXACT, **video.container_options}
             ) as out:
+                out.metadata["comment"] = comment
                 _remux(out, video, segments, clock, sound)
             part.replace(path)
         finally:

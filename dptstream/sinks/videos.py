@@ -78,7 +78,9 @@ def _join(name: Format, feed: FeedInfo, layout: Layout, journal: Journal, start:
     path = layout.video(name)
     segments = [layout.segment(cast("int", entry["first"]), name) for entry in journal.entries("segment")]
     clock = Clock((record.pts for record in frame_records(journal)), feed.time_base, start)
-    join_segments(path, layout.scratch / f"{path.name}.part", VIDEO_FORMATS[name], segments, clock, sound)
+    join_segments(
+        path, layout.scratch / f"{path.name}.part", VIDEO_FORMATS[name], segments, clock, sound, feed.provenance
+    )
 
 
 def _period(feed: FeedInfo, journal: Journal) -> Period | None:

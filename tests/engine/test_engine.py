@@ -95,7 +95,7 @@ def test_buffers_are_reused_while_the_size_stays() -> None:
 @pytest.mark.parametrize("pipelined", [True, False])
 def test_a_failing_source_names_stage_and_frame(pipelined: bool) -> None:
     sink = MemorySink()
-    with pytest.raises(EngineError, match=r"decode, frame 4: ValueError: broken tape") as caught:
+    with pytest.raises(EngineError, match=r"decode, frame 4: broken tape") as caught:
         Engine(ToySource(9, fail_at=4), ToyModel(), [sink], config=EngineConfig(pipelined=pipelined)).run()
     assert (caught.value.stage, caught.value.sequence) == ("decode", 4)
     assert isinstance(caught.value.__cause__, ValueError)
@@ -105,7 +105,7 @@ def test_a_failing_source_names_stage_and_frame(pipelined: bool) -> None:
 @pytest.mark.parametrize("pipelined", [True, False])
 def test_a_failing_model_names_stage_and_frame(pipelined: bool) -> None:
     config = EngineConfig(pipelined=pipelined, workers=1)
-    with pytest.raises(EngineError, match="infer, frame 3: ValueError: no such depth"):
+    with pytest.raises(EngineError, match="infer, frame 3: no such depth"):
         Engine(ToySource(9), ToyModel(fail_at_call=3), [MemorySink()], config=config).run()
 
 
