@@ -53,8 +53,8 @@ class Config:
 
     @property
     def base_size(self) -> int:
-        """The shorter side of the pictures the weights were trained on last, pixels."""
-        return 144
+        """The shorter side at which the bundled weights measured best, pixels."""
+        return 160
 
     @property
     def resize_method(self) -> ResizeMethod:
