@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -72,7 +73,7 @@ class Options:
     log_every: int = 50
     """Steps between lines of the log."""
     start: Path | None = None
-    """State file to take the averaged weights from when the run is new."""
+    """State or exported checkpoint to take the averaged weights from when the run is new."""
     seed: int = 1
     """Decides samples and augmentation."""
     device: str = "cpu"
@@ -191,9 +192,12 @@ class Trainer:
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def _warm_start(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["average"])
-        self.average = {key: value.clone() for key, value in state["average"].items()}
+        if path.suffix == ".safetensors":
+            weights = load_file(path, device=str(self.device))
+        else:
+            weights = torch.load(path, map_location=self.device, weights_only=True)["average"]
+        self.network.load_state_dict(weights)
+        self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
 
     def _update_average(self) -> None:
         past = min(self.options.average, (self.step + 1) / (self.step + 10))

@@ -70,6 +70,16 @@ def test_a_warm_start_takes_the_averaged_weights_and_begins_at_step_zero(options
         assert torch.equal(value, first.average[key]), key
 
 
+def test_a_warm_start_from_an_exported_checkpoint_takes_its_weights(options, tmp_path):
+    first = run(replace(options, steps=2))
+    export(first.state_path, tmp_path / "tiny.safetensors", recipe="two steps")
+    second = Trainer(replace(options, run=tmp_path / "second", start=tmp_path / "tiny.safetensors"))
+    assert second.step == 0
+    for key, value in second.network.state_dict().items():
+        assert value.dtype == first.average[key].dtype, key
+        torch.testing.assert_close(value, first.average[key], rtol=1e-3, atol=1e-3)
+
+
 def test_a_step_draws_the_same_batch_again(options):
     once, again, next_one = draw(options, 3), draw(options, 3), draw(options, 4)
     assert torch.equal(once.rgb, again.rgb)
