@@ -1,0 +1,1 @@
+"""Depth feeds, seen: points and surfaces in a window or a browser. Needs no torch."""
