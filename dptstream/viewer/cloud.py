@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..geometry import DepthKind, Intrinsics, unproject
 from ..wire import DepthPlane, FrameMessage, RawColor
-from .colors import by_depth, fitted
+from .colors import by_depth, picked
 from .settings import Axes, ViewSettings
 
 _FAR_SHARE = 0.02
@@ -69,31 +69,57 @@ def make_cloud(
     *,
     shown: tuple[float, float] | None = None,
     picture: NDArray[np.uint8] | None = None,
-    distance_hw: NDArray[np.float32] | None = None,
 ) -> Cloud:
-    """Return what ``message`` shows in space.
+    """Return what ``message`` shows in space, without filters, which have a memory: see ``scene.py``.
 
     Args:
         message: The frame.
-        settings: How to show it; filters are applied by whoever keeps their memory, see ``scene.py``.
+        settings: How to show it.
         shown: Range of values between ``near`` and ``far``; the message's own unless given.
         picture: (H, W, 3) colours of any size, instead of the message's; needed where that one is a JPEG.
-        distance_hw: Distances of the message's map that were filtered already, of its size or smaller.
     """
-    plane = message.depth
-    if distance_hw is None:
-        distance_hw = distances(plane, settings, shown)
+    distance_hw = distances(message.depth, settings, shown)
     camera = camera_of(message, settings).scaled_to(distance_hw.shape[1], distance_hw.shape[0])
+    return cloud_of(distance_hw, camera, message, settings, shown=shown, picture=picture)
+
+
+def cloud_of(
+    distance_hw: NDArray[np.float32],
+    camera: Intrinsics,
+    message: FrameMessage,
+    settings: ViewSettings,
+    *,
+    shown: tuple[float, float] | None = None,
+    picture: NDArray[np.uint8] | None = None,
+) -> Cloud:
+    """Return the points of a map of distances that was made of ``message``; else as ``make_cloud``.
+
+    Args:
+        distance_hw: (H, W) distances along the optical axis, 0 where there is none.
+        camera: Its camera, of its size.
+        message: What it was made of: it gives the colours and the unit.
+        settings: How to show it.
+        shown: Range of values between ``near`` and ``far``.
+        picture: (H, W, 3) colours of any size, instead of the message's.
+    """
+    kind = message.depth.kind
     distance_hw, camera = _strided(distance_hw, camera, settings.stride)
     keep, solid = _masks(distance_hw, settings)
-    if settings.cut_far and plane.kind is DepthKind.RELATIVE_INVERSE:
+    if settings.cut_far and kind is DepthKind.RELATIVE_INVERSE:
         keep &= distance_hw < _backdrop(settings)
         solid &= _all_corners(keep)
-    colors = _colors(message, settings, distance_hw, picture, shown)
+    if picture is None and isinstance(message.color, RawColor):
+        picture = message.color.pixels
+    if settings.color == "picture" and picture is not None:
+        colors = picked(picture, camera, camera_of(message, settings))
+    else:
+        equalized = settings.color_range == "equalized"
+        limits = settings.color_limits or shown_distances(message.depth, settings, shown)
+        colors = by_depth(distance_hw, None if equalized else limits, settings.color_scheme)
     grid = turned(unproject(distance_hw, camera), settings.axes)
     if settings.voxel:
         keep = _thinned(grid, keep, settings.voxel)
-    return Cloud(grid, colors, keep, solid, settings.axes, plane.kind.unit, camera)
+    return Cloud(grid, colors, keep, solid, settings.axes, kind.unit, camera)
 
 
 def distances(
@@ -190,21 +216,6 @@ def _all_corners(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _backdrop(settings: ViewSettings) -> np.float32:
     far, near = 1 / settings.far, 1 / settings.near
     return np.float32(1 / (far + (near - far) * _FAR_SHARE))
-
-
-def _colors(
-    message: FrameMessage,
-    settings: ViewSettings,
-    distance_hw: NDArray[np.float32],
-    picture: NDArray[np.uint8] | None,
-    shown: tuple[float, float] | None,
-) -> NDArray[np.uint8]:
-    if picture is None and isinstance(message.color, RawColor):
-        picture = message.color.pixels
-    if settings.color == "picture" and picture is not None:
-        return fitted(picture, distance_hw.shape, settings.stride)
-    limits = settings.color_limits or shown_distances(message.depth, settings, shown)
-    return by_depth(distance_hw, None if settings.color_range == "equalized" else limits, settings.color_scheme)
 
 
 def shown_distances(

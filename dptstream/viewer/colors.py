@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry import Intrinsics
 from .settings import ColorScheme
 
 _LEVELS = 1024
@@ -10,23 +11,23 @@ _SAMPLES = 65_536
 """Pixels that a histogram is made of at most; it is smooth long before."""
 
 
-def fitted(picture: NDArray[np.uint8], size_hw: tuple[int, ...], stride: int = 1) -> NDArray[np.uint8]:
-    """Return ``picture`` with one colour for each pixel of a map of ``size_hw``, the one under the pixel's middle.
+def picked(picture: NDArray[np.uint8], camera: Intrinsics, full: Intrinsics) -> NDArray[np.uint8]:
+    """Return the colour under the middle of each pixel of a smaller map: (H, W, 3).
 
     Args:
         picture: (H, W, 3) of any size.
-        size_hw: Rows and columns of the map.
-        stride: The map has the middle pixel of each ``stride`` of another whose sides need not be multiples of it.
+        camera: That of the map.
+        full: That of the picture, for any size.
     """
-    height, width = size_hw[:2]
-    if picture.shape[:2] == (height, width):
+    rows_columns = (camera.height, camera.width)
+    if picture.shape[:2] == rows_columns == (full.height, full.width) and camera.cx == full.cx:
         return picture
-    first = stride // 2
-    if stride > 1 and picture[first::stride, first::stride].shape[:2] == (height, width):
-        return np.ascontiguousarray(picture[first::stride, first::stride])
-    rows = (np.arange(height) * 2 + 1) * picture.shape[0] // (2 * height)
-    columns = (np.arange(width) * 2 + 1) * picture.shape[1] // (2 * width)
-    return np.asarray(picture[rows[:, None], columns], np.uint8)
+    full = full.scaled_to(picture.shape[1], picture.shape[0])
+    rows = (np.arange(camera.height) + 0.5 - camera.cy) * (full.fy / camera.fy) + full.cy
+    columns = (np.arange(camera.width) + 0.5 - camera.cx) * (full.fx / camera.fx) + full.cx
+    row_index = np.clip(rows.astype(np.intp), 0, picture.shape[0] - 1)
+    column_index = np.clip(columns.astype(np.intp), 0, picture.shape[1] - 1)
+    return np.asarray(picture[row_index[:, None], column_index], np.uint8)
 
 
 def by_depth(
