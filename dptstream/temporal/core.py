@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from .align import Fit, fit_scale_shift, median_distance
-from .config import REFERENCE_RATE, TemporalConfig
-from .gauge import GaugeStep, advance_gauge, initial_gauge
+from .config import TemporalConfig
+from .gauge import GaugeStep, Pace, advance_gauge, initial_gauge, pace_of
 from .motion import Grey
 from .planes import SUBPIXELS, Plane, PlaneOps
 from .state import FilterState
@@ -41,7 +41,14 @@ def first_state(ops: PlaneOps, work: Plane, moment_pts: float, thumbnail: Grey |
 
 
 def smooth(
-    ops: PlaneOps, work: Plane, moment: Moment, state: FilterState, config: TemporalConfig, *, align: bool
+    ops: PlaneOps,
+    work: Plane,
+    moment: Moment,
+    state: FilterState,
+    config: TemporalConfig,
+    *,
+    align: bool,
+    pace: Pace | None = None,
 ) -> tuple[FilterState, GaugeStep]:
     """Return the state after a further frame of the shot, and how its scale was placed.
 
@@ -52,15 +59,16 @@ def smooth(
         state: From the frame before, of the same size.
         config: The filter's.
         align: Whether scale and shift may be changed.
+        pace: What follows from the frame's time and the shot's age; None works it out from ``moment`` and ``state``.
     """
+    pace = pace or _pace(config, moment, state)
     good = ops.xp.isfinite(work)
     history, count, confidence = _carry(ops, moment, state)
     known = ops.xp.where(good, work, history)
     fit, value_range = _compare(ops, known, history, confidence * good * (count > 0), align=align)
-    steps = _steps_between(state, moment)
-    step, gauge = advance_gauge(ops, fit, value_range, state.gauge, config, age=state.age, steps=steps)
+    step, gauge = advance_gauge(ops, fit, value_range, state.gauge, pace)
     pair = _paired(known, history, confidence * count, good, step, value_range)
-    depth, count = _merge(ops, pair, config, steps, bend=config.bend and align)
+    depth, count = _merge(ops, pair, config, pace, bend=config.bend and align)
     return FilterState(depth, count, gauge, moment.thumbnail, moment.pts_seconds, state.age + 1), step
 
 
@@ -80,13 +88,12 @@ def follow(
     known = ops.xp.where(good, work, history)
     value_range = _range_of(ops, _samples(known))
     pair = _paired(known, history, confidence * count, good, step, value_range)
-    depth, count = _merge(ops, pair, config, _steps_between(state, moment), bend=config.bend and bend)
+    depth, count = _merge(ops, pair, config, _pace(config, moment, state), bend=config.bend and bend)
     return FilterState(depth, count, state.gauge, moment.thumbnail, moment.pts_seconds, state.age + 1)
 
 
-def _steps_between(state: FilterState, moment: Moment) -> float:
-    seconds = abs(moment.pts_seconds - state.pts_seconds)
-    return min(max(seconds * REFERENCE_RATE, 0.1), REFERENCE_RATE)
+def _pace(config: TemporalConfig, moment: Moment, state: FilterState) -> Pace:
+    return pace_of(config, moment.pts_seconds - state.pts_seconds, state.age)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,17 +153,17 @@ def _range_of(ops: PlaneOps, samples: Plane) -> Plane:
     return high - low + 1e-6 * ops.xp.abs(high) + 1e-12
 
 
-def _merge(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float, *, bend: bool) -> tuple[Plane, Plane]:
+def _merge(ops: PlaneOps, pair: _Pair, config: TemporalConfig, pace: Pace, *, bend: bool) -> tuple[Plane, Plane]:
     """Return the smoothed map and how many frames each of its pixels stands for."""
     if bend:
-        pair = _straighten(ops, pair, config, steps)
+        pair = _straighten(ops, pair, pace)
     if config.average:
-        return _average(ops, pair, config, steps)
+        return _average(ops, pair, config, pace)
     ones = ops.xp.ones_like(pair.trust)
     return pair.current, ops.xp.where(pair.good, ones, ops.xp.clip(pair.trust, 0, 1))
 
 
-def _straighten(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float) -> _Pair:
+def _straighten(ops: PlaneOps, pair: _Pair, pace: Pace) -> _Pair:
     """Move the frame and the history towards each other by their smooth difference, as the gauge does for the whole."""
     xp = ops.xp
     difference = pair.history - pair.current
@@ -170,11 +177,11 @@ def _straighten(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float
     for _ in range(3):  # three boxes of five are close to a Gaussian of 2.4 cells
         cells = [ops.box(cell, 5) for cell in cells]
     field = ops.resize(cells[1] / (cells[0] + 0.01), tuple(difference.shape))
-    leak = (1 - (1 - config.bend_leak) ** steps) * (1 - pair.outlier)
+    leak = pace.bend_leak * (1 - pair.outlier)
     return replace(pair, current=pair.current + (1 - leak) * field, history=pair.history - leak * field)
 
 
-def _average(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float) -> tuple[Plane, Plane]:
+def _average(ops: PlaneOps, pair: _Pair, config: TemporalConfig, pace: Pace) -> tuple[Plane, Plane]:
     """Average the frame into the history: a running mean that forgets, and starts anew where trust is lost."""
     xp = ops.xp
     current, history, trust = pair.current, pair.history, pair.trust
@@ -189,8 +196,7 @@ def _average(ops: PlaneOps, pair: _Pair, config: TemporalConfig, steps: float) -
         least, greatest = ops.local_range(current)
         tolerance = config.clamp_tolerance * pair.value_range
         averaged = xp.clip(history, least - tolerance, greatest + tolerance)
-    longest = 1 / (1 - config.memory**steps)
-    count = xp.clip(past + pair.good, 0, longest)
+    count = ops.held(past + pair.good, pace.longest)
     averaged = averaged + (current - averaged) / xp.clip(count, 1, None)
     distrustful = history + (current - history) * OUTLIER_WEIGHT
-    return xp.where(held, distrustful, averaged), xp.where(held, xp.clip(trust, 0, longest), count)
+    return xp.where(held, distrustful, averaged), xp.where(held, ops.held(trust, pace.longest), count)

@@ -9,12 +9,16 @@ from ..frames import DepthFrame
 from ..geometry import DepthKind
 from .config import TemporalConfig
 from .core import Moment, first_state, smooth
+from .gauge import GaugeState, Pace, pace_of
 from .motion import Motion, estimate_motion, thumbnail
 from .planes import NumpyOps, Plane, PlaneOps, TorchOps
 from .state import FilterState
 
 LONGEST_GAP_SECONDS = 1.0
 """After a longer gap in time a feed begins anew."""
+
+STEP_NUMBERS = 1 + len(Pace._fields)
+"""How many numbers ``DeviceFilter.advance`` is told of each frame."""
 
 
 class CausalFilter:
@@ -92,6 +96,47 @@ class DeviceFilter:
         moment = Moment(pts_seconds, flow, confidence)
         after, _ = smooth(self._ops, work, moment, state, self.config, align=aligns(self.config, kind))
         return from_work(self._ops, after.depth, work, depth, kind), after
+
+    def step_numbers(self, seconds: float, age: int, *, fresh: bool) -> NDArray[np.float32]:
+        """Return what ``advance`` must be told of a frame, ``STEP_NUMBERS`` values, as the host knows them.
+
+        Args:
+            seconds: Time since the frame before.
+            age: Frames of the shot so far, at least 1.
+            fresh: Whether a new shot begins with this frame; the rest then counts for nothing.
+        """
+        return np.array([fresh, *pace_of(self.config, seconds, age)], np.float32)
+
+    def advance(
+        self, depth: Tensor, kind: DepthKind, motion: Tensor, state: FilterState, numbers: Tensor
+    ) -> tuple[Tensor, FilterState]:
+        """Take a step as ``step`` does, deciding nothing on the host: what differs from frame to frame comes in tensors.
+
+        So the same operations serve every frame of a size, and can be recorded once and repeated.
+
+        Args:
+            depth: (h, w) float32 as the network gave it.
+            kind: What it means.
+            motion: (3, hs, ws) float32 of ``Motion``: flow, then confidence.
+            state: Planes of the frame before; anything where ``numbers`` say that a shot begins. Time and age are not read.
+            numbers: What ``step_numbers`` gave, on the device.
+        """
+        fresh, *pace = numbers.unbind()
+        work = to_work(self._ops, depth, kind)
+        first = first_state(self._ops, work, 0.0, None)
+        moment = Moment(0.0, motion[:2], motion[2])
+        align = aligns(self.config, kind)
+        after, _ = smooth(self._ops, work, moment, state, self.config, align=align, pace=Pace(*pace))
+        begins = fresh > 0
+
+        def chosen(anew: Tensor, later: Tensor) -> Tensor:
+            return torch.where(begins, anew, later)
+
+        gauge = GaugeState(*(chosen(*pair) for pair in zip(first.gauge, after.gauge, strict=True)))
+        smoothed = chosen(depth, from_work(self._ops, after.depth, work, depth, kind))
+        return smoothed, FilterState(
+            chosen(first.depth, after.depth), chosen(first.count, after.count), gauge, None, 0.0, 0
+        )
 
 
 class MotionFinder:

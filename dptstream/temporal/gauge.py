@@ -27,6 +27,40 @@ class GaugeState(NamedTuple):
     """How long frames have been outliers without a break."""
 
 
+class Pace(NamedTuple):
+    """How fast one frame moves what is remembered: functions of its time and of the shot's age alone.
+
+    Numbers, or 0-d planes where a step is recorded once and repeated with other numbers.
+    """
+
+    leak: Plane
+    """Share of its distance by which the history's scale follows the network's own."""
+    learning: Plane
+    """Share of the newest frame in what counts as usual."""
+    gate: Plane
+    """1 where frames may be distrusted, else 0."""
+    seconds: Plane
+    """Time since the frame before."""
+    bend_leak: Plane
+    """As ``leak``, for slow bumps."""
+    longest: Plane
+    """How many frames an average stands for at most."""
+
+
+def pace_of(config: TemporalConfig, seconds: float, age: int) -> Pace:
+    """Return the pace of a frame that comes ``seconds`` after the one before, in a shot of ``age`` frames so far."""
+    steps = min(max(abs(seconds) * REFERENCE_RATE, 0.1), REFERENCE_RATE)
+    return Pace(
+        # At a shot's start the best guess is the mean of the frames so far, not the first one.
+        leak=max(1 - (1 - config.leak) ** steps, 1 / (age + 1)),
+        learning=max(1 - 0.9**steps, 1 / (age + 1)),
+        gate=float(config.gate and age > LEARNING_FRAMES),
+        seconds=steps / REFERENCE_RATE,
+        bend_leak=1 - (1 - config.bend_leak) ** steps,
+        longest=1 / (1 - config.memory**steps),
+    )
+
+
 class GaugeStep(NamedTuple):
     """What to do with one frame."""
 
@@ -49,7 +83,7 @@ def initial_gauge(ops: PlaneOps, like: Plane) -> GaugeState:
 
 
 def advance_gauge(
-    ops: PlaneOps, fit: Fit, value_range: Plane, state: GaugeState, config: TemporalConfig, *, age: int, steps: float
+    ops: PlaneOps, fit: Fit, value_range: Plane, state: GaugeState, pace: Pace
 ) -> tuple[GaugeStep, GaugeState]:
     """Place a frame and the history on a common scale, between the history's and the network's own.
 
@@ -62,20 +96,16 @@ def advance_gauge(
         fit: How the new frame compares with the history.
         value_range: Range of the new depth.
         state: From the frame before.
-        config: The filter's.
-        age: Frames seen since the shot began.
-        steps: Time since the frame before, in reference steps.
+        pace: The frame's.
     """
     xp = ops.xp
     step = xp.stack([xp.log(fit.scale), (fit.reference_centre - fit.raw_centre) / value_range])
     residual = fit.residual / value_range
-    outlier = _is_outlier(ops, step, residual, state) if config.gate and age > LEARNING_FRAMES else 0 * residual
+    outlier = _is_outlier(ops, step, residual, state) * pace.gate
 
-    # At a shot's start the best guess is the mean of the frames so far, not the first one.
-    leak = max(1 - (1 - config.leak) ** steps, 1 / (age + 1))
-    kept = (1 - leak * (1 - 0.75 * outlier)) * step
+    kept = (1 - pace.leak * (1 - 0.75 * outlier)) * step
 
-    pace = max(1 - 0.9**steps, 1 / (age + 1)) * (1 - 0.7 * outlier)
+    learning = pace.learning * (1 - 0.7 * outlier)
     raw_scale = xp.exp(kept[0])
     centre = fit.raw_centre + kept[1] * value_range
     history_scale = raw_scale / fit.scale
@@ -87,9 +117,9 @@ def advance_gauge(
         outlier,
     )
     return moved, GaugeState(
-        state.usual_step + pace * (xp.abs(step) - state.usual_step),
-        state.usual_residual + pace * (residual - state.usual_residual),
-        outlier * (state.distrusted_seconds + steps / REFERENCE_RATE),
+        state.usual_step + learning * (xp.abs(step) - state.usual_step),
+        state.usual_residual + learning * (residual - state.usual_residual),
+        outlier * (state.distrusted_seconds + pace.seconds),
     )
 
 

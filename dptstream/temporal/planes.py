@@ -39,6 +39,9 @@ class PlaneOps(Protocol):
     def ranks(self, samples: Plane, shares: tuple[float, ...]) -> Plane:
         """Return the values below which these shares of the (n,) samples lie, to the nearest sample."""
 
+    def held(self, plane: Plane, limit: Plane) -> Plane:
+        """Return the values held between 0 and ``limit``, a number or a 0-d plane."""
+
     def coordinates(self, like: Plane) -> tuple[Plane, Plane]:
         """Return the x and y of each pixel of ``like``, broadcastable to (h, w)."""
 
@@ -70,6 +73,10 @@ class NumpyOps:
         """Return the values below which these shares of the (n,) samples lie, to the nearest sample."""
         places = [round(share * (samples.size - 1)) for share in shares]
         return np.partition(samples, places)[places]
+
+    def held(self, plane: Plane, limit: Plane) -> Plane:
+        """Return the values held between 0 and ``limit``, a number or a 0-d plane."""
+        return np.clip(plane, 0, limit)
 
     def coordinates(self, like: Plane) -> tuple[Plane, Plane]:
         """Return the x and y of each pixel of ``like``, broadcastable to (h, w)."""
@@ -110,6 +117,12 @@ class TorchOps:
         ordered = torch.sort(samples).values
         # Indexed one by one: a list of indices would have to be copied to the device, which waits.
         return torch.stack([ordered[round(share * (samples.numel() - 1))] for share in shares])
+
+    def held(self, plane: Plane, limit: Plane) -> Plane:
+        """Return the values held between 0 and ``limit``, a number or a 0-d plane."""
+        if isinstance(limit, torch.Tensor):
+            return torch.minimum(torch.clamp(plane, min=0), limit)
+        return torch.clamp(plane, 0, limit)
 
     def coordinates(self, like: Plane) -> tuple[Plane, Plane]:
         """Return the x and y of each pixel of ``like``, broadcastable to (h, w)."""

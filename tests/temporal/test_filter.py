@@ -10,6 +10,8 @@ import torch
 
 from dptstream.geometry import DepthKind
 from dptstream.temporal import CausalFilter, DeviceFilter, FilterState, MotionFinder, TemporalConfig
+from dptstream.temporal.core import first_state
+from dptstream.temporal.planes import TorchOps
 
 from .scenes import depth_frame, picture, run, slope
 
@@ -306,3 +308,27 @@ def moving(count: int, kind: DepthKind) -> list:
         depth = inverse if kind is DepthKind.RELATIVE_INVERSE else 1 / inverse
         frames.append(depth_frame(depth, np.ascontiguousarray(wide_picture[:, view]), number, kind=kind))
     return frames
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_told_in_tensors_is_the_same_step(kind: DepthKind) -> None:
+    """What a recorded step is given anew for each frame suffices: time, age and cuts included."""
+    config = TemporalConfig()
+    frames = moving(12, kind)
+    frames[5] = replace(frames[5], scene_cut=True)
+    smoother, finder, state, age = DeviceFilter(config), MotionFinder(config), None, 1
+    planes = first_state(TorchOps(), torch.full((48, 80), torch.nan), 0.0, None)
+    for number, frame in enumerate(frames):
+        motion = finder.step(frame.video.image)
+        moved = [torch.from_numpy(plane) for plane in (motion.flow, motion.confidence)]
+        depth, fresh = torch.from_numpy(frame.depth), frame.scene_cut or number == 0
+        wanted, state = smoother.step(
+            depth, kind, frame.video.pts_seconds, state, flow=moved[0], confidence=moved[1], fresh=fresh
+        )
+        seconds = 0.0 if number == 0 else frame.video.pts_seconds - frames[number - 1].video.pts_seconds
+        numbers = torch.from_numpy(smoother.step_numbers(seconds, age, fresh=fresh))
+        given, planes = smoother.advance(depth, kind, torch.cat((moved[0], moved[1][None])), planes, numbers)
+        age = 1 if fresh else age + 1
+        torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4 * float(np.ptp(frames[0].depth)))
+    for told, known in ((planes.depth, state.depth), (planes.count, state.count)):
+        torch.testing.assert_close(told, known, rtol=1e-3, atol=1e-3)
