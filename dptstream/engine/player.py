@@ -18,6 +18,7 @@ from .engine import Engine
 from .feeds import FeedReport
 from .metrics import Progress
 from .rate import Rate
+from .sharing import SharedModel
 
 FIRST_RETRY_SECONDS = 0.5
 """How long a lost connection is left alone at first; twice as long after each failure."""
@@ -30,7 +31,7 @@ class Network:
     """What makes depth of pictures."""
 
     model: DepthModel
-    """On its device; feeds may share it."""
+    """On its device. What several feeds share is a ``SharedModel``."""
     size: int | None = None
     """The size it works at; None is the family's own."""
     temporal: TemporalPreset = "default"
@@ -216,7 +217,9 @@ class EnginePlayer:
                 self._engine = None
 
     def _make_engine(self, network: Network, sink: ZmqSink) -> Engine:
-        source, model = self._source, network.model
+        source, model, backend = self._source, network.model, None
+        if isinstance(model, SharedModel):
+            backend, model = model.new_backend(), model.new_feed()
         camera = self._camera(source.info) or source.info.intrinsics
         return Engine(
             source,
@@ -225,6 +228,7 @@ class EnginePlayer:
             config=replace(self._config, size=network.size, temporal=TemporalConfig.preset(network.temporal)),
             intrinsics=camera,
             cut_detector=SceneCutDetector(),
+            backend=backend,
         )
 
     def _reconnect(self, retry: float) -> float:

@@ -1,10 +1,14 @@
 """What only a CUDA device can show: real streams give the sequential result, without allocating or waiting."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
 from dptstream.engine import Engine, EngineConfig
+from dptstream.engine.batching import BatchPolicy
+from dptstream.engine.sharing import SharedModel
 from dptstream.sinks import MemorySink
 
 from .toys import ToyModel, ToySource
@@ -49,3 +53,23 @@ def test_the_card_gives_no_memory_and_takes_no_wait_in_steady_state() -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(set(segments)) == 1
+
+
+def test_feeds_that_share_a_network_on_one_stream_get_what_they_would_get_alone() -> None:
+    sizes = ((270, 480),)
+    alone = MemorySink()
+    Engine(ToySource(60, sizes=sizes), CudaToyModel(), [alone], config=EngineConfig(pipelined=False)).run()
+    shared = SharedModel(CudaToyModel(), BatchPolicy(wait_seconds=0.01))
+    sinks = [MemorySink() for _ in range(3)]
+
+    def play(sink: MemorySink) -> None:
+        source, config = ToySource(60, sizes=sizes), EngineConfig(poison=True)
+        Engine(source, shared.new_feed(), [sink], config=config, backend=shared.new_backend()).run()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(play, sinks))
+    assert shared.stats.pictures == 180
+    assert shared.stats.mean_batch > 1
+    for sink in sinks:
+        for frame, expected in zip(sink.frames, alone.frames, strict=True):
+            np.testing.assert_array_equal(frame.depth, expected.depth)
