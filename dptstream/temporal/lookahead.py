@@ -1,7 +1,7 @@
 """Smoothing with the future at hand: scale settled over the whole shot, averages forwards and backwards.
 
-Three things a live filter cannot do: its scale follows a slow change without delay, from the first frame on; a surface
-that comes into sight is averaged with the frames that follow; and a wrong frame is judged from both sides.
+Three things a live filter cannot do: its scale follows a slow change without delay; a surface that comes into sight is
+averaged with the frames that follow; and a wrong frame is judged from both sides.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,14 @@ from .state import FilterState
 
 GAUGE_SECONDS = 0.4
 """Scale and shift keep what changes slower than this, and lose what is faster."""
+DOUBT = 8.0
+"""A slope is believed as far as it exceeds this many times its own variance. Only the ends of a shot depend on slopes;
+errors there last for frames, so that the variance by itself claims far too much."""
+OWN_SHARE = 0.5
+"""How much of its own scale and shift a shot's first frame keeps, where the path has nothing before it to lean on: so
+no cut looks much worse than without smoothing, whichever of the two is wrong."""
+OWN_SECONDS = 0.1
+"""Time in which the frames after it go over to the path: the eye forgives a cut for about as long."""
 BLOCK = 192
 """Frames averaged at a time; bounds the scratch file."""
 MARGIN = 48
@@ -153,6 +161,8 @@ class _Gauges:
             # As (log of scale, value at the centre) the two can be smoothed apart.
             paths = np.stack([np.log(raw_from_common[:, 0]), raw_from_common @ (centre, 1.0)], 1)
             smoothed = np.stack([smooth_path(path, times, 1 - outlier) for path in paths.T], 1)
+            fading = OWN_SHARE * np.exp((times[0] - times) / OWN_SECONDS)
+            smoothed += fading[:, None] * (paths[0] - smoothed[0])
             scale = np.exp(smoothed[:, 0])
             self._result_from_common = np.stack([scale, smoothed[:, 1] - scale * centre], 1)
         self._result_from_raw = np.array(
@@ -179,25 +189,31 @@ def smooth_path(values: Floats, times: Floats, weights: Floats) -> Floats:
         weights: (n,) trust in each value, 0..1.
     """
     trust = np.maximum(weights, 1e-3)
-    smoothed = _fit_lines(values, times, trust)
+    smoothed = _fit_lines(values, times, trust, variance=0.0)
     for _ in range(3):
         distance = np.abs(values - smoothed)
         sigma = 2 * 1.48 * np.median(distance) + 1e-12
-        smoothed = _fit_lines(values, times, trust / (1 + (distance / sigma) ** 2))
+        robust = trust / (1 + (distance / sigma) ** 2)
+        smoothed = _fit_lines(values, times, robust, variance=float(robust @ distance**2 / robust.sum()))
     return smoothed
 
 
-def _fit_lines(values: Floats, times: Floats, weights: Floats) -> Floats:
+def _fit_lines(values: Floats, times: Floats, weights: Floats, *, variance: float) -> Floats:
     smoothed = np.empty_like(values)
     reach = 3.5 * GAUGE_SECONDS
     for index, now in enumerate(times):
         near = slice(*np.searchsorted(times, (now - reach, now + reach + 1 / REFERENCE_RATE)))
         offset = times[near] - now
-        weight = weights[near] * np.exp(-0.5 * (offset / GAUGE_SECONDS) ** 2)
+        window = np.exp(-0.5 * (offset / GAUGE_SECONDS) ** 2)
+        weight = weights[near] * window
         total = weight.sum()
         mean_t, mean_v = weight @ offset / total, weight @ values[near] / total
-        spread = weight @ (offset - mean_t) ** 2
-        slope = weight @ ((offset - mean_t) * (values[near] - mean_v)) / spread if spread > 1e-12 else 0.0
+        offset -= mean_t
+        spread = weight @ offset**2
+        slope = weight @ (offset * (values[near] - mean_v)) / spread if spread > 1e-12 else 0.0
+        if slope**2 > 0:
+            doubt = DOUBT * variance * (weight * window @ offset**2) / spread**2
+            slope *= slope**2 / (slope**2 + doubt)
         smoothed[index] = mean_v - slope * mean_t
     return smoothed
 

@@ -139,3 +139,21 @@ def test_a_steady_path_passes_unaltered_and_a_jump_of_one_value_does_not_count()
     spoiled[30] += 1
     np.testing.assert_allclose(smooth_path(line, times, np.ones(60)), line, atol=1e-9)
     np.testing.assert_allclose(smooth_path(spoiled, times, np.ones(60)), line, atol=0.01)
+
+
+def test_noise_does_not_swing_the_ends_of_a_path_but_a_steady_change_goes_on_there() -> None:
+    times, random = np.arange(60) / 25, np.random.default_rng(0)
+    ends = np.array([smooth_path(random.normal(size=60), times, np.ones(60))[[0, -1]] for _ in range(60)])
+    assert np.sqrt(np.mean(ends**2)) < 0.3
+    climb = 4 * times + 0.2 * random.normal(size=(60, 60))
+    ends = np.array([smooth_path(values, times, np.ones(60))[[0, -1]] for values in climb])
+    np.testing.assert_allclose(ends.mean(axis=0), 4 * times[[0, -1]], atol=0.05)
+
+
+def test_a_shots_first_frame_keeps_half_its_own_scale_and_the_next_tenths_of_a_second_go_over_to_the_shots() -> None:
+    flat = [slope() * (1.1 if number == 0 else 1.0) for number in range(30)]
+    depths = look_ahead([depth_frame(depth, picture(), number) for number, depth in enumerate(flat)])
+    scales = [float(np.mean(depth) / np.mean(slope())) for depth in depths]
+    assert scales[0] == pytest.approx(1.05, abs=0.01)
+    assert max(np.diff(scales)) < 1e-3
+    assert scales[10] == pytest.approx(1.0, abs=0.003)
