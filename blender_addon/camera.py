@@ -52,16 +52,15 @@ def add_camera(collection: Any, name: str, shown: Any, seen: Pinhole) -> Any:
 def match_camera(camera: Any, seen: Pinhole) -> None:
     """Give ``camera`` the focal length and the shift of ``seen``; nothing is written where they are so already."""
     # Blender measures both shifts in widths of the picture; along y a pixel may be of another height than along x.
-    wanted = {
-        "sensor_fit": "HORIZONTAL",
+    numbers = {
         "sensor_width": SENSOR_WIDTH_MM,
         "lens": seen.fx / seen.width * SENSOR_WIDTH_MM,
         "shift_x": 0.5 - seen.cx / seen.width,
         "shift_y": (seen.cy - seen.height / 2) / seen.width * (seen.fx / seen.fy),
     }
-    for name, value in wanted.items():
-        current = getattr(camera.data, name)
-        if current != value if isinstance(value, str) else not math.isclose(current, value, rel_tol=1e-6, abs_tol=1e-7):
+    camera.data.sensor_fit = "HORIZONTAL"
+    for name, value in numbers.items():
+        if not math.isclose(getattr(camera.data, name), value, rel_tol=1e-6, abs_tol=1e-7):
             setattr(camera.data, name, value)
 
 

@@ -1,0 +1,165 @@
+"""The live object: a mesh with one vertex a pixel, made once for a size, into which frames are written fast."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .camera import Pinhole, add_camera, match_camera
+from .compat import has_input, set_input
+from .light import geometry
+from .material import COLOR_ATTRIBUTE, ensure_material
+from .nodes import DEPTH_ATTRIBUTE, KINDS, ensure_display_group
+from .receiver import Picture
+
+COLLECTION_NAME = "Depth Stream"
+LIVE_NAME = "Live Depth"
+CAMERA_NAME = "Depth Camera"
+MODIFIER_NAME = "Depth Display"
+_SIZE, _CAMERA, _COLORED = "dptstream_size", "dptstream_camera", "dptstream_colored"
+_GREY = (0.5, 0.5, 0.5, 1.0)
+
+
+def live_object(scene: Any) -> Any | None:
+    """Return the object that shows live depth in ``scene``, or None where there is none or somebody deleted it."""
+    shown = scene.dptstream.shown
+    return shown if shown is not None and shown.name in scene.objects and shown.type == "MESH" else None
+
+
+def live_modifier(shown: Any) -> Any | None:
+    """Return the modifier that makes surface or points, or None where somebody removed it."""
+    found = (item for item in shown.modifiers if item.type == "NODES" and has_input(item, "Pixel Angle"))
+    return next(found, None)
+
+
+def make_live_object(scene: Any) -> Any:
+    """Add the live object and its camera to ``scene``, still without a pixel."""
+    collection = bpy.data.collections.new(COLLECTION_NAME)
+    scene.collection.children.link(collection)
+    shown = bpy.data.objects.new(LIVE_NAME, bpy.data.meshes.new(LIVE_NAME))
+    collection.objects.link(shown)
+    modifier = shown.modifiers.new(MODIFIER_NAME, "NODES")
+    modifier.node_group = ensure_display_group()
+    set_input(modifier, "Material", ensure_material())
+    camera = add_camera(collection, CAMERA_NAME, shown, geometry.Intrinsics.default(16, 9))
+    scene.dptstream.shown, scene.dptstream.camera = shown, camera
+    return shown
+
+
+def show(scene: Any, shown: Any, picture: Picture) -> None:
+    """Write one frame into the live object: what is static for a session only where it changed, then depth and colour."""
+    depth = picture.message.depth
+    seen = picture.message.intrinsics.scaled_to(depth.width, depth.height)
+    mesh = shown.data
+    if tuple(mesh.get(_SIZE, ())) != (seen.width, seen.height) or DEPTH_ATTRIBUTE not in mesh.attributes:
+        build_grid(mesh, seen.width, seen.height)
+    _aim(scene, shown, seen)
+    mesh.attributes[DEPTH_ATTRIBUTE].data.foreach_set("value", picture.depth)
+    if picture.colors is not None:
+        mesh.attributes[COLOR_ATTRIBUTE].data.foreach_set("color", picture.colors)
+    elif mesh.get(_COLORED, True):
+        grey = np.tile(np.array(_GREY, np.float32), seen.width * seen.height)
+        mesh.attributes[COLOR_ATTRIBUTE].data.foreach_set("color", grey)
+    if mesh.get(_COLORED) != (picture.colors is not None):
+        mesh[_COLORED] = picture.colors is not None
+    modifier = live_modifier(shown)
+    if modifier is not None:
+        set_input(modifier, "Kind", KINDS.index(depth.kind.value))
+        set_input(modifier, "Low", _single(depth.low))
+        set_input(modifier, "High", _single(depth.high))
+    # 4.2 does not notice what foreach_set wrote.
+    mesh.update()
+
+
+def build_grid(mesh: Any, width: int, height: int) -> None:
+    """Make ``mesh`` a grid of ``width`` x ``height`` vertices, row by row from the top, with attributes for the frames."""
+    mesh.clear_geometry()
+    count = width * height
+    corners = grid_corners(width, height)
+    mesh.vertices.add(count)
+    mesh.loops.add(corners.size)
+    mesh.loops.foreach_set("vertex_index", corners.reshape(-1))
+    mesh.polygons.add(len(corners))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, corners.size, 4, dtype=np.int32))
+    mesh.attributes.new(DEPTH_ATTRIBUTE, "FLOAT", "POINT")
+    mesh.attributes.new(COLOR_ATTRIBUTE, "FLOAT_COLOR", "POINT")
+    mesh.attributes.active_color_name = COLOR_ATTRIBUTE
+    mesh.update(calc_edges=True)
+    mesh[_SIZE] = (width, height)
+    for name in (_CAMERA, _COLORED):
+        if name in mesh:
+            del mesh[name]
+
+
+def grid_corners(width: int, height: int) -> NDArray[np.int32]:
+    """Return (faces, 4) corners of the quads between ``width`` x ``height`` vertices, facing the camera."""
+    firsts = np.arange(height - 1, dtype=np.int32)[:, None] * width + np.arange(width - 1, dtype=np.int32)
+    return np.add.outer(firsts.reshape(-1), np.array((0, width, width + 1, 1), np.int32))
+
+
+def rays(seen: Pinhole) -> NDArray[np.float32]:
+    """Return (H * W * 3) where each pixel's ray crosses the plane at distance 1, x right, y forward, z up."""
+    points = np.ones((seen.height, seen.width, 3), np.float32)
+    points[..., 0] = (np.arange(seen.width) + 0.5 - seen.cx) / seen.fx
+    points[..., 2] = -((np.arange(seen.height)[:, None] + 0.5 - seen.cy) / seen.fy)
+    return points.reshape(-1)
+
+
+class Unsaved:
+    """Takes live geometry out of the scene while a file is saved: megabytes of a moment that is gone when it is opened."""
+
+    def __init__(self) -> None:
+        self._put_aside: list[tuple[Any, Any, list[Any]]] = []
+
+    def put_aside(self) -> None:
+        """Give every live object an empty mesh; meshes without users are not saved."""
+        for scene in bpy.data.scenes:
+            if scene.dptstream.shown is not None and live_object(scene) is None:
+                # Deleted by the user, but this would keep it in the file for good.
+                scene.dptstream.shown = scene.dptstream.camera = None
+        for mesh in {scene.dptstream.shown.data for scene in bpy.data.scenes if live_object(scene)}:
+            if not mesh.vertices:
+                continue
+            empty = bpy.data.meshes.new(mesh.name)
+            users = [item for item in bpy.data.objects if item.data == mesh]
+            for user in users:
+                user.data = empty
+            self._put_aside.append((mesh, empty, users))
+
+    def put_back(self) -> None:
+        """Give them their meshes again."""
+        while self._put_aside:
+            mesh, empty, users = self._put_aside.pop()
+            with suppress(ReferenceError):  # a file was opened in between
+                for user in users:
+                    user.data = mesh
+                bpy.data.meshes.remove(empty)
+
+
+def _aim(scene: Any, shown: Any, seen: Pinhole) -> None:
+    """Lay out the rays of the camera ``seen`` and match the scene's, where it is not the same as before."""
+    mesh, numbers = shown.data, (seen.fx, seen.fy, seen.cx, seen.cy)
+    if tuple(mesh.get(_CAMERA, ())) == numbers:
+        return
+    mesh.attributes["position"].data.foreach_set("vector", rays(seen))
+    mesh[_CAMERA] = numbers
+    modifier = live_modifier(shown)
+    if modifier is not None:
+        for name, value in (("Columns", seen.width), ("Rows", seen.height), ("Pixel Angle", _single(1 / seen.fx))):
+            set_input(modifier, name, value)
+    for camera in _cameras(scene):
+        match_camera(camera, seen)
+
+
+def _cameras(scene: Any) -> Iterator[Any]:
+    camera = scene.dptstream.camera
+    if camera is not None and camera.type == "CAMERA":
+        yield camera
+
+
+def _single(value: float) -> float:
+    """Return what single precision keeps of ``value``, so that it compares equal to what Blender stored."""
+    return float(np.float32(value))
