@@ -1,4 +1,4 @@
-"""Depth frames as messages of the wire: codes, a range that holds for a shot, the picture at the depth's size."""
+"""Depth frames as messages of the wire: codes, a calm range for displays, the picture at the depth's size."""
 
 import time
 import uuid
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors import SinkError
 from ..frames import DepthFrame, VideoFrame
-from ..geometry import DepthKind
+from ..geometry import DepthKind, RangeState, step_range
 from ..wire import DepthPlane, EndMessage, FrameMessage, JpegColor, RawColor, SourceNote
 from ..wire.messages import EndReason, RangeScope, feed_name, printable
 from .base import FeedInfo
-from .mapping import Codes, display_range, sample
+from .mapping import Codes, sample
 from .quantity import Quantity
 
 DepthType = Literal["float16", "float32", "uint16"]
@@ -37,8 +37,9 @@ class MessageOptions:
     """The picture at the depth's size, lossless or as JPEG, or no picture."""
     jpeg_quality: int = 85
     """1 to 100."""
-    range: Literal["shot", "frame"] | tuple[float, float] = "shot"
-    """Over what the range for displays is taken, or the range itself in the model's values."""
+    range: Literal["slow", "shot", "frame"] | tuple[float, float] = "slow"
+    """Where the range for displays comes from: it follows the values slowly, or is that of each shot's first frame, or of
+    each frame, or the range itself in the model's values. Depth itself is the same with all of them."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.jpeg_quality <= 100:
@@ -51,8 +52,8 @@ class MessageOptions:
 class _Shot:
     """What stays the same until the next cut, unless values leave it."""
 
-    shown: tuple[float, float] | None = None
-    """Range for displays."""
+    shown: RangeState | None = None
+    """Range for displays; None before the first value."""
     reach: tuple[float, float] | None = None
     """Values that ``codes`` reach."""
     codes: Codes = Codes.millimetres()  # noqa: RUF009 - frozen
@@ -124,9 +125,7 @@ class MessageMaker:
 
     def _depth(self, frame: DepthFrame) -> DepthPlane:
         values, kind = frame.depth, frame.kind
-        if self._shot.shown is None:
-            self._shot.shown = self._display_range(values, kind)
-        low, high = self._shot.shown
+        low, high = self._display_range(frame)
         scope: RangeScope = "fixed" if isinstance(self._options.range, tuple) else self._options.range
         if self._options.depth == "float32":
             return DepthPlane(values, kind, low, high, scope=scope)
@@ -137,11 +136,14 @@ class MessageMaker:
         codes = self._shot.codes
         return DepthPlane(codes.encode(values), kind, low, high, codes.scale, codes.offset, scope)
 
-    def _display_range(self, values: NDArray[np.float32], kind: DepthKind) -> tuple[float, float]:
+    def _display_range(self, frame: DepthFrame) -> tuple[float, float]:
         if isinstance(self._options.range, tuple):
             return self._options.range
-        low, high = display_range([sample(values, Quantity.of(kind, "native"))])
-        return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+        shown = self._shot.shown
+        if shown is None or self._options.range == "slow":
+            values = sample(frame.depth, Quantity.of(frame.kind, "native"))
+            shown = self._shot.shown = step_range(values, frame.video.pts_seconds, shown)
+        return (shown.low, shown.high) if shown is not None else (0.0, 1.0)
 
     def _follow(self, values: NDArray[np.float32], kind: DepthKind) -> None:
         """Widen the reach of the codes where ``values`` need it; as long as they fit, a shot keeps its steps."""

@@ -2,7 +2,6 @@
 
 from .base import TemporalFilter
 from .config import TemporalConfig, TemporalPreset
-from .display_range import RangeState, step_range
 from .filter import CausalFilter, DeviceFilter, MotionFinder
 from .flicker import FlickerMeter, FlickerScore
 from .lookahead import smooth_shot
@@ -18,7 +17,6 @@ __all__ = [
     "FlickerMeter",
     "FlickerScore",
     "MotionFinder",
-    "RangeState",
     "RawShot",
     "SceneCutDetector",
     "ShotStore",
@@ -26,5 +24,4 @@ __all__ = [
     "TemporalFilter",
     "TemporalPreset",
     "smooth_shot",
-    "step_range",
 ]

@@ -14,7 +14,7 @@ from ..geometry import DepthKind, Intrinsics
 
 FeedState = Literal["playing", "paused", "waiting", "ended"]
 EndReason = Literal["finished", "stopped", "failed"]
-RangeScope = Literal["shot", "fixed", "frame"]
+RangeScope = Literal["slow", "shot", "fixed", "frame"]
 DepthCodes = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.uint16]
 
 MAX_TEXT = 256
@@ -38,7 +38,7 @@ class DepthPlane:
     kind: DepthKind
     """What the values mean."""
     low: float
-    """Smallest value to tell apart on a display, in values; constant as ``scope`` says."""
+    """Smallest value to tell apart on a display, in values; steady as ``scope`` says."""
     high: float
     """Largest value to tell apart on a display, in values; > ``low``."""
     scale: float = 1.0
@@ -46,7 +46,8 @@ class DepthPlane:
     offset: float = 0.0
     """Value of code 0."""
     scope: RangeScope = "shot"
-    """For how long ``low`` and ``high`` stay: until the next scene cut, for the whole session, or this frame alone."""
+    """How ``low`` and ``high`` change: slowly, but for scene cuts and discontinuities; at these alone; never within the
+    session; or from frame to frame."""
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.codes.dtype not in _DEPTH_TYPES or not self.codes.size:

@@ -49,8 +49,62 @@ def test_a_run_arrives_as_a_session_with_times_depth_and_picture() -> None:
         assert message.color.pixels.shape == (*DEPTH_HW, 3)
 
 
-def test_the_range_for_displays_changes_with_the_shot_alone() -> None:
-    messages = make(list(toy_frames()))
+def ranges_of(messages: list[Any]) -> np.ndarray:
+    return np.array([(message.depth.low, message.depth.high) for message in messages])
+
+
+def growing(count: int, *, cuts: tuple[int, ...] = (0,), **video: Any) -> list[DepthFrame]:
+    """Depth three times as large from the second frame on, a frame each 1/25 s."""
+    frames = [toy_frame(n, depth=toy_depth(0) * (1 + 2 * (n > 0)), cuts=cuts) for n in range(count)]
+    return [replace(frame, video=replace(frame.video, pts=512 * n, **video)) for n, frame in enumerate(frames)]
+
+
+@pytest.mark.parametrize("depth", ["float16", "uint16", "float32"])
+def test_the_range_for_displays_follows_slowly_and_the_depth_does_not_wait_for_it(depth: str) -> None:
+    frames = growing(60)
+    messages = make(frames, depth=depth)
+    ranges = ranges_of(messages)
+    assert {message.depth.scope for message in messages} == {"slow"}
+    before, now = (np.percentile(frame.depth, (2, 98)) for frame in frames[:2])
+    assert ranges[0] == pytest.approx(before)
+    assert np.abs(np.diff(ranges[:, 1])).max() < 0.15 * (now[1] - before[1])
+    assert ranges[-1, 1] > 0.9 * now[1]
+    for message, frame in zip(messages, frames, strict=True):
+        np.testing.assert_allclose(message.depth.values(), frame.depth, rtol=1e-3)
+
+
+def test_the_range_for_displays_follows_time_and_not_frames() -> None:
+    every, third = growing(31), growing(31)[:1] + growing(31)[1::3]
+    assert ranges_of(make(third))[-1] == pytest.approx(ranges_of(make(every))[28], rel=0.02)
+
+
+def test_the_range_for_displays_begins_anew_at_a_cut_and_at_a_jump() -> None:
+    frames = growing(6)
+    cut = growing(6, cuts=(0, 3))
+    jump = [replace(f, video=replace(f.video, discontinuity=n == 3)) for n, f in enumerate(frames)]
+    own = ranges_of(make(frames[3:]))[0]
+    assert ranges_of(make(frames))[3] != pytest.approx(own, rel=0.2)
+    for changed in (cut, jump):
+        assert ranges_of(make(changed))[3] == pytest.approx(own)
+
+
+def test_the_range_for_displays_comes_with_the_first_value_of_a_shot() -> None:
+    nothing = toy_frame(0, depth=np.full(DEPTH_HW, np.nan, np.float32))
+    dark, lit = ranges_of(make([nothing, toy_frame(1)]))
+    assert tuple(dark) == (0, 1)
+    assert lit == pytest.approx(ranges_of(make([toy_frame(1)]))[0])
+
+
+def test_what_is_no_distance_does_not_count_for_the_range_of_metric_depth() -> None:
+    depth = np.full(DEPTH_HW, 4.0, np.float32)
+    depth[:, ::3] = 0
+    depth[:, 1::3] = 9
+    ((low, high),) = ranges_of(make([toy_frame(0, DepthKind.METRIC, depth=depth)], DepthKind.METRIC))
+    assert (low, high) == (4, 9)
+
+
+def test_a_range_by_shot_changes_with_the_shot_alone() -> None:
+    messages = make(list(toy_frames()), range="shot")
     ranges = [(message.depth.low, message.depth.high) for message in messages]
     assert len(set(ranges[: CUTS[1]])) == 1
     assert len(set(ranges[CUTS[1] :])) == 1

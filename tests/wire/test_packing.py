@@ -87,6 +87,13 @@ def test_a_frame_of_floats_with_a_jpeg_is_these_bytes() -> None:
     assert_bytes(message, [b"dpt/cam1/frame", header, b"\x00\x00\xc0\x3f", b"\xff\xd8\xff\xd9"])
 
 
+@pytest.mark.parametrize("scope", ["slow", "shot", "fixed", "frame"])
+def test_how_the_range_changes_is_this_word(scope: Any) -> None:
+    header = FRAME_HEADER.replace(b'"scope":"shot"', f'"scope":"{scope}"'.encode())
+    message = make_frame(depth=make_depth(scope=scope))
+    assert_bytes(message, [b"dpt/cam1/frame", header, DEPTH_BYTES, COLOR_BYTES])
+
+
 def test_a_status_is_these_bytes() -> None:
     assert_bytes(
         make_status(),
@@ -174,6 +181,7 @@ def test_another_version_is_refused_with_advice() -> None:
         ('"high":20.0', '"high":0.5', "low < high"),
         ('"unit":"m"', '"unit":"mm"', "has the unit m"),
         ('"compression":"none"', '"compression":"pickle"', "'compression'"),
+        ('"scope":"shot"', '"scope":"ever"', "'scope' must be one of"),
         ('"scene_cut":false', '"scene_cut":0', "true or false"),
         ('"encoding":"rgb8"', '"encoding":"bgr8"', "'encoding'"),
         ('"smoothing":null', '"smoothing":3', "a string"),
@@ -288,7 +296,7 @@ def depths(draw: Any) -> DepthPlane:
         draw(st.floats(low, exclude_min=True, allow_infinity=False)),
         draw(finite.filter(bool)),
         draw(finite),
-        draw(st.sampled_from(["shot", "fixed", "frame"])),
+        draw(st.sampled_from(["slow", "shot", "fixed", "frame"])),
     )
 
 

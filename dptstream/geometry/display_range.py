@@ -1,4 +1,4 @@
-"""The range that a display maps to its colours, calm in time: quick to widen, slow to narrow, begun anew at cuts."""
+"""The range that a display maps to its colours, calm in time: quick to widen, slow to narrow."""
 
 import math
 from dataclasses import dataclass
@@ -26,27 +26,22 @@ class RangeState:
     """Time of that frame."""
 
 
-def step_range(
-    depth: NDArray[np.float32], pts_seconds: float, state: RangeState | None, *, fresh: bool = False
-) -> RangeState:
-    """Return the range for the next frame: 2 % to 98 % of the values, calmed in time.
+def step_range(values: NDArray[np.float32], pts_seconds: float, state: RangeState | None) -> RangeState | None:
+    """Return the range at a frame: 2 % to 98 % of its values, calmed in time; None while none had any value.
 
-    The depth itself is never clipped to it.
+    Depth itself is never clipped to it.
 
     Args:
-        depth: (h, w); what is not finite does not count.
+        values: (n,) finite values, spread evenly over the map; a few thousand do.
         pts_seconds: Time of the frame.
-        state: What came with the frame before; None at the start.
-        fresh: Whether a new shot begins with this frame.
+        state: What came with the frame before; None at the start of a shot.
     """
-    values = depth[::4, ::4]
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return state or RangeState(0.0, 1.0, pts_seconds)
+    if not values.size:
+        return state
     low, high = (float(value) for value in np.percentile(values, (2, 98)))
     if high <= low:
         high = low + max(abs(low) * 1e-3, 1e-6)
-    if state is None or fresh:
+    if state is None:
         return RangeState(low, high, pts_seconds)
     seconds = max(pts_seconds - state.pts_seconds, 0.0)
     width = state.high - state.low
