@@ -1,0 +1,200 @@
+"""An Open3D window that holds one cloud, an eye and some words. Knows neither feeds nor keys.
+
+Open3D's legacy visualiser is used, not its newer one: it needs OpenGL alone (without a display it renders through EGL
+by itself), and takes half a million new points in a few milliseconds.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingExtraError
+from .graphics import PACKAGES, load_open3d
+from .hud import NEAREST, Lettering, lettering
+from .poses import Frame, Pose
+from .settings import ViewSettings
+from .updating import Drawing
+
+_BACKGROUND = (0.09, 0.09, 0.11)
+_FARTHEST_SHARE = 50.0
+"""Things are drawn up to so many times the distance of the scene's far end."""
+_PRESS = 1
+
+
+class Canvas:
+    """A window, or with ``visible`` False a picture that nobody sees. Opened by ``with``, in the main thread.
+
+    Args:
+        title: What stands on its frame.
+        size_wh: Width and height, pixels.
+        visible: Whether it is seen.
+    """
+
+    def __init__(self, title: str, size_wh: tuple[int, int], *, visible: bool) -> None:
+        self._title, self._size_wh, self._visible = title, size_wh, visible
+        self._o3d: Any = load_open3d()
+        self._window: Any = self._o3d.visualization.VisualizerWithKeyCallback()
+        self._open = False
+        self._shape: Any = None
+        self._frame: Frame | None = None
+        self._words: Any = None
+        self._letters: Lettering | None = None
+        self._said: tuple[object, ...] = ()
+        self._eye: tuple[bytes, bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Open the window."""
+        width, height = self._size_wh
+        if not self._window.create_window(window_name=self._title, width=width, height=height, visible=self._visible):
+            raise MissingExtraError(
+                f"Open3D could not open a window; on Debian and Ubuntu it needs: apt-get install {PACKAGES}"
+            )
+        self._open = True
+        option = self._window.get_render_option()
+        option.background_color = np.array(_BACKGROUND)
+        option.light_on = False  # colours are those of the picture, already lit
+        option.mesh_show_back_face = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the window."""
+        if self._open:
+            self._window.destroy_window()
+            self._open = False
+
+    def on_key(self, code: int, act: Callable[[bool], None]) -> None:
+        """Call ``act`` when a key is pressed, with whether Shift is held; ``code`` is GLFW's."""
+
+        def pressed(_window: Any, action: int, modifiers: int) -> bool:
+            if action >= _PRESS:  # pressed, or held down
+                act(bool(modifiers & 1))
+            return False
+
+        self._window.register_key_action_callback(code, pressed)
+
+    def put(self, drawing: Drawing, settings: ViewSettings) -> None:
+        """Show a frame instead of the last one; the eye stays where it is."""
+        geometry = self._o3d.geometry
+        vertices, colors = (self._o3d.utility.Vector3dVector(array) for array in (drawing.vertices, drawing.colors))
+        kind = geometry.PointCloud if drawing.triangles is None else geometry.TriangleMesh
+        fresh = not isinstance(self._shape, kind)
+        if fresh:
+            if self._shape is not None:
+                self._window.remove_geometry(self._shape, reset_bounding_box=False)
+            self._shape = kind()
+        if drawing.triangles is None:
+            self._shape.points, self._shape.colors = vertices, colors
+        else:
+            self._shape.vertices, self._shape.vertex_colors = vertices, colors
+            self._shape.triangles = self._o3d.utility.Vector3iVector(drawing.triangles)
+        if fresh:
+            self._window.add_geometry(self._shape, reset_bounding_box=self._frame is None)
+        else:
+            self._window.update_geometry(self._shape)
+        self._window.get_render_option().point_size = float(settings.point_size)
+
+    def look(self, pose: Pose, frame: Frame, focal_share: float) -> None:
+        """Put the eye somewhere.
+
+        Args:
+            pose: Where.
+            frame: What the scene spans: the mouse turns around its pivot.
+            focal_share: Focal length as a share of the window's height.
+        """
+        if self._frame != frame:
+            self._frame = frame
+            self._bound(frame)
+        control = self._window.get_view_control()
+        width, height = self.size_wh
+        focal = focal_share * height
+        parameters = self._o3d.camera.PinholeCameraParameters()
+        parameters.intrinsic = self._o3d.camera.PinholeCameraIntrinsic(
+            width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5
+        )
+        parameters.extrinsic = np.ascontiguousarray(pose)
+        control.convert_from_pinhole_camera_parameters(parameters, allow_arbitrary=True)
+        control.set_constant_z_near(NEAREST)
+        control.set_constant_z_far(frame.farthest * _FARTHEST_SHARE)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height as they are now, pixels."""
+        intrinsic = self._window.get_view_control().convert_to_pinhole_camera_parameters().intrinsic
+        return int(intrinsic.width), int(intrinsic.height)
+
+    def say(self, top: Sequence[str], bottom: Sequence[str]) -> None:
+        """Write lines in the corners at the left; none at all removes them."""
+        height = self.size_wh[1]
+        said = (tuple(top), tuple(bottom), height)
+        if said == self._said:
+            return
+        self._said, self._eye = said, None
+        self._letters = lettering([(top, False), (bottom, True)], height) if (*top, *bottom) else None
+        if self._letters is None and self._words is not None:
+            self._window.remove_geometry(self._words, reset_bounding_box=False)
+            self._words = None
+
+    def draw(self) -> bool:
+        """Draw, and let the user act; return False when the window was closed."""
+        self._place_words()
+        alive = bool(self._window.poll_events())
+        self._window.update_renderer()
+        return alive
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Return what is seen, without words: (H, W, 3) RGB."""
+        words, self._words = self._words, None
+        if words is not None:
+            self._window.remove_geometry(words, reset_bounding_box=False)
+        self._window.poll_events()
+        image = np.asarray(self._window.capture_screen_float_buffer(do_render=True))
+        if words is not None:
+            self._words = words
+            self._window.add_geometry(words, reset_bounding_box=False)
+        return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or no longer."""
+        self._window.toggle_full_screen()
+
+    def close(self) -> None:
+        """Ask the window to close."""
+        self._window.close()
+
+    def _bound(self, frame: Frame) -> None:
+        """Tell Open3D a box whose middle is the pivot: the mouse turns around it, and zooms by its size."""
+        reach = max(frame.pivot * 0.6, 1e-3)
+        corners = np.array([[-reach, -reach, frame.pivot - reach], [reach, reach, frame.pivot + reach]])
+        box = self._o3d.geometry.PointCloud(self._o3d.utility.Vector3dVector(corners))
+        for shape in (self._shape, self._words):
+            if shape is not None:
+                self._window.remove_geometry(shape, reset_bounding_box=False)
+        self._window.add_geometry(box, reset_bounding_box=True)
+        self._window.remove_geometry(box, reset_bounding_box=False)
+        for shape in (self._shape, self._words):
+            if shape is not None:
+                self._window.add_geometry(shape, reset_bounding_box=False)
+
+    def _place_words(self) -> None:
+        """Keep the words in front of the eye, wherever that went."""
+        if self._letters is None:
+            return
+        parameters = self._window.get_view_control().convert_to_pinhole_camera_parameters()
+        matrix, pose = np.asarray(parameters.intrinsic.intrinsic_matrix), np.asarray(parameters.extrinsic)
+        eye = (matrix.tobytes(), pose.tobytes())
+        if eye == self._eye:
+            return
+        self._eye = eye
+        vertices, colors, triangles = self._letters.mesh(matrix, np.linalg.inv(pose))
+        fresh = self._words is None
+        if fresh:
+            self._words = self._o3d.geometry.TriangleMesh()
+        self._words.vertices = self._o3d.utility.Vector3dVector(vertices)
+        self._words.vertex_colors = self._o3d.utility.Vector3dVector(colors)
+        self._words.triangles = self._o3d.utility.Vector3iVector(triangles)
+        if fresh:
+            self._window.add_geometry(self._words, reset_bounding_box=False)
+        else:
+            self._window.update_geometry(self._words)

@@ -1,0 +1,272 @@
+"""A feed on the wire, with the sender's controls where it answers. Needs pyzmq; needs no torch."""
+
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..errors import WireError, describe
+from ..wire import FrameMessage, Message
+from ..wire.control import ControlClient
+from ..wire.endpoints import DEFAULT_ENDPOINT
+from ..wire.fields import Fields
+from ..wire.keys import ClientKeys
+from ..wire.subscriber import Subscriber
+from .feeds import FeedStatus, State, TransportStatus
+
+_ASK_SECONDS = 2.0
+"""A sender that does not answer for so long cannot be steered."""
+_STATUS_SECONDS = 1.0
+_FRAME_SECONDS = 20.0
+"""How long a slow network may take for the one frame that a pause is lifted for."""
+_NAP_SECONDS = 0.05
+_PORT = re.compile(r"(tcp://.*:)(\d+)")
+
+
+def control_of(endpoint: str) -> str | None:
+    """Return where a sender at ``endpoint`` usually takes requests: the next port; None where there is no port."""
+    port = _PORT.fullmatch(endpoint)
+    return None if port is None or int(port[2]) >= 65535 else f"{port[1]}{int(port[2]) + 1}"
+
+
+class LiveFeed:
+    """Listens to one feed of an address: the newest frame wins.
+
+    Args:
+        endpoint: Address of the sender.
+        feed: Name of the feed; None takes the first that gives a frame.
+        keys: This client's keys, for a sender with keys.
+        control: Address where the sender takes requests; None where it cannot be steered.
+        length: Seconds of the clip that is played there, where known.
+        on_close: Called once after the feed was closed.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        *,
+        feed: str | None = None,
+        keys: ClientKeys | None = None,
+        control: str | None = None,
+        length: float | None = None,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._chosen = feed
+        self._on_close = on_close
+        self._closed = False
+        self._failure = ""
+        client = None if control is None else ControlClient(control, keys=keys, timeout=_ASK_SECONDS)
+        self._remote = None if client is None else Remote(client, feed, length)
+        self._subscriber = Subscriber(endpoint, feed=feed, keys=keys, on_message=self._note).start()
+
+    @property
+    def title(self) -> str:
+        """Name of the feed and its address."""
+        return f"{self._chosen} at {self.endpoint}" if self._chosen else self.endpoint
+
+    @property
+    def transport(self) -> "Remote | None":
+        """The sender's controls, once it has answered and where its source can be sought in."""
+        return self._remote if self._remote is not None and self._remote.usable else None
+
+    def newest(self, timeout: float) -> FrameMessage | None:
+        """Return the newest frame that was not returned yet, waiting up to ``timeout`` seconds; else None."""
+        deadline = time.monotonic() + timeout
+        while not self._closed:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                message = self._subscriber.receive(left)
+                self._failure = ""
+            except WireError as error:
+                self._failure, message = describe(error), None
+            if message is not None and message.feed == (self._chosen or message.feed):
+                return message
+            if left <= 0:
+                return None
+            if message is None:  # a feed that has ended answers at once
+                time.sleep(min(left, _NAP_SECONDS))
+        return None
+
+    def status(self) -> FeedStatus:
+        """Return how it goes."""
+        if self._failure:
+            return FeedStatus("failed", self._failure)
+        if not self._subscriber.alive:
+            if self._subscriber.ended:
+                return FeedStatus("ended", "the feed has ended")
+            return FeedStatus("connecting", f"nothing comes from {self.endpoint}; is dptstream serving there?")
+        last = self._subscriber.status().get(self._chosen or "")
+        if self._subscriber.ended:
+            return FeedStatus("ended", "the feed has ended")
+        if last is None:
+            return FeedStatus("playing")
+        state: State = last.state if last.state != "ended" else "playing"
+        note = last.note or (self._remote.refusal if self._remote is not None else "")
+        return FeedStatus(state, note, last.frames_per_second)
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._remote is not None:
+            self._remote.close()
+        self._subscriber.close()
+        self._on_close()
+
+    def _note(self, message: Message) -> None:
+        """Take notice of each frame, also of those that nobody will see because a newer one came."""
+        if isinstance(message, FrameMessage) and message.feed == (self._chosen or message.feed):
+            self._chosen = message.feed
+            if self._remote is not None:
+                self._remote.take(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Something to be done by the thread that talks to the sender."""
+
+    verb: str
+    """``status``, ``pause``, ``loop`` or ``show``."""
+    value: float = 0.0
+    """Of ``show``, the seconds to go to."""
+    on: bool = False
+    """Of ``pause`` and ``loop``."""
+
+
+class Remote:
+    """Steers the sender of a feed; a ``Transport`` that never waits for the network.
+
+    Args:
+        client: Asks the sender.
+        feed: Name of the feed; None until a frame told it.
+        length: Seconds of the clip, where known.
+    """
+
+    def __init__(self, client: ControlClient, feed: str | None, length: float | None) -> None:
+        self._client = client
+        self._feed = feed
+        self._orders: queue.Queue[_Order | None] = queue.Queue()
+        self._arrived = threading.Condition()
+        self._begin: float | None = None
+        self._interval = 1 / 25
+        self._last: FrameMessage | None = None
+        self._awaited: float | None = None
+        self._state = TransportStatus(0.0, length, paused=False, loop=False, speed=1.0)
+        self.usable = False
+        self.refusal = ""
+        self._thread = threading.Thread(target=self._work, name="dptstream-remote", daemon=True)
+        self._thread.start()
+
+    @property
+    def can_change_speed(self) -> bool:
+        """It cannot: the sender gives its own pace."""
+        return False
+
+    def status(self) -> TransportStatus:
+        """Return where playback stands."""
+        return self._state
+
+    def pause(self, *, paused: bool) -> None:
+        """Pause or go on."""
+        self._state = replace(self._state, paused=paused)
+        self._orders.put(_Order("pause", on=paused))
+
+    def seek(self, seconds: float) -> None:
+        """Go to a moment; shows it even while paused."""
+        self._orders.put(_Order("show", max(0.0, seconds)))
+
+    def step(self, frames: int) -> None:
+        """Go about so many frames ahead, or back, and pause: what is between is not decoded anew for it."""
+        self._state = replace(self._state, paused=True)
+        # A little late rather than early: a sender gives the first frame that is not before the moment.
+        self._orders.put(_Order("show", max(0.0, self._state.position + (frames - 0.25) * self._interval)))
+
+    def set_loop(self, *, enabled: bool) -> None:
+        """Begin again at the end, or do not."""
+        self._state = replace(self._state, loop=enabled)
+        self._orders.put(_Order("loop", on=enabled))
+
+    def set_speed(self, factor: float) -> None:
+        """Refuse."""
+        raise ValueError("a running sender gives its own pace; convert the clip to play it slower or faster")
+
+    def take(self, message: FrameMessage) -> None:
+        """Note a frame that came."""
+        seconds, last = message.pts_seconds, self._last
+        self._feed = message.feed
+        if last is not None and last.session == message.session and not message.discontinuity:
+            step = message.frame_number - last.frame_number
+            if step > 0 and seconds > last.pts_seconds:
+                self._interval = (seconds - last.pts_seconds) / step
+        if self._awaited is not None and message.discontinuity:
+            self._begin, self._awaited = seconds - self._awaited, None
+        self._begin = seconds if self._begin is None else min(self._begin, seconds)
+        self._last = message
+        self._state = replace(self._state, position=seconds - self._begin)
+        with self._arrived:
+            self._arrived.notify_all()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._orders.put(None)
+
+    def _work(self) -> None:
+        next_status = 0.0
+        while True:
+            try:
+                order = self._orders.get(timeout=max(0.01, next_status - time.monotonic()))
+            except queue.Empty:
+                order = _Order("status")
+            if order is None:
+                return
+            try:
+                if order.verb == "status":
+                    next_status = time.monotonic() + (_STATUS_SECONDS if self.usable else 3 * _STATUS_SECONDS)
+                    self._learn(self._client.request("status"))
+                else:
+                    self._obey(order)
+                    self.refusal = ""
+            except WireError as error:
+                if order.verb == "status":
+                    self.usable = False
+                else:
+                    self.refusal = describe(error)
+
+    def _learn(self, answer: dict[str, object]) -> None:
+        """Take from the sender's report what may have been changed by others."""
+        feeds = answer.get("feeds")
+        reports = [Fields(report, "report") for report in feeds] if isinstance(feeds, list) else []
+        for report in reports:
+            if self._feed in (None, report.text("feed")):
+                self.usable = not report.flag("live")
+                if self._orders.empty():
+                    self._state = replace(self._state, paused=report.flag("paused"), loop=report.flag("loop"))
+                return
+
+    def _obey(self, order: _Order) -> None:
+        if order.verb == "pause":
+            self._client.request("pause", feed=self._feed, paused=order.on)
+        elif order.verb == "loop":
+            self._client.request("loop", feed=self._feed, enabled=order.on)
+        else:
+            self._show(order.value)
+
+    def _show(self, seconds: float) -> None:
+        """Seek; where the feed is paused, lift that for the one frame."""
+        if not self._orders.empty():
+            following = self._orders.queue[0]
+            if following is not None and following.verb == "show":
+                return  # the hand at the slider has moved on
+        paused = self._state.paused
+        self._client.request("pause", feed=self._feed, paused=True)
+        self._awaited = seconds
+        self._client.request("seek", feed=self._feed, seconds=seconds)
+        self._client.request("pause", feed=self._feed, paused=False)
+        if paused:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._awaited is None, _FRAME_SECONDS)
+            self._client.request("pause", feed=self._feed, paused=True)
