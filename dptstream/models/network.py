@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import Any, Literal, cast
@@ -60,6 +61,16 @@ class NetworkModel:
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
         return self._weight.dtype
+
+    @property
+    def recordable(self) -> bool:
+        """Whether every call of a size does the same operations, so that they can be recorded once and repeated."""
+        return True
+
+    def with_dtype(self, dtype: torch.dtype) -> NetworkModel:
+        """Return a model with a copy of the weights in another precision; what rounding has taken does not come back."""
+        network = copy.deepcopy(self.network).to(dtype)
+        return NetworkModel(network, self._info, self._preprocessing, fov_x_rad=self._fov_x_rad)
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> NetworkModel:
         """Return a model of the same weights that treats pictures differently."""
@@ -160,6 +171,11 @@ class FeedModel(NetworkModel):
     """A video network that sees one feed frame by frame, as its authors stream it."""
 
     _state: Any = None
+
+    @property
+    def recordable(self) -> bool:
+        """No: what it looks back at grows, and lies elsewhere with every frame."""
+        return False
 
     def _estimate(self, images_bchw: Tensor) -> Tensor:
         network: Any = self.network
