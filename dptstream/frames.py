@@ -8,11 +8,58 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .geometry import DepthKind
 
 OutputResize = Literal["bilinear_corners", "bilinear", "bicubic"]
 """How a network's authors bring depth to the picture's size: corners aligned, or pixel centres aligned (the other two)."""
+
+YuvMatrix = Literal["bt601", "bt709", "bt2020"]
+"""Which weights of red, green and blue a video's brightness was made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class YuvForm:
+    """How a decoded picture is stored whose colours have half its size, and how it becomes RGB."""
+
+    height: int
+    """Height, pixels; even."""
+    width: int
+    """Width, pixels; even."""
+    matrix: YuvMatrix
+    """From brightness and colour differences to RGB."""
+    full_range: bool
+    """Whether codes go from 0 to 255; else brightness from 16 to 235, colours from 16 to 240."""
+
+    def __post_init__(self) -> None:
+        if self.height < 2 or self.width < 2 or self.height % 2 or self.width % 2:
+            raise ValueError(f"sides must be even and positive; got {self.width}x{self.height}")
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the three planes: half of what RGB takes."""
+        return self.height * self.width * 3 // 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class YuvPicture:
+    """A picture as the decoder stores it, 8 bits, upright: views of the decoder's memory, on the host or on its card."""
+
+    form: YuvForm
+    """How to read it."""
+    luma: Tensor
+    """(H, W) uint8 brightness, of any strides."""
+    chroma: tuple[Tensor, Tensor]
+    """U and V, each (H / 2, W / 2) uint8, of any strides."""
+
+    def copy_to(self, planes: Tensor, *, non_blocking: bool = False) -> None:
+        """Write Y, U and V one after the other to ``planes``, (byte_count,) uint8."""
+        height, width = self.form.height, self.form.width
+        small = (height // 2, width // 2)
+        parts = torch.split(planes, [height * width, height * width // 4, height * width // 4])
+        for part, plane, shape in zip(parts, (self.luma, *self.chroma), ((height, width), small, small), strict=True):
+            part.view(shape).copy_(plane, non_blocking=non_blocking)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +78,9 @@ class VideoFrame:
     """When the frame arrived, ``time.monotonic_ns()``; 0 where that means nothing."""
     discontinuity: bool = False
     """Whether the stream was re-opened or jumped just before this frame."""
+    native: YuvPicture | None = None
+    """The same picture as the decoder stores it, where an engine on a card may want that; not kept for longer than needed,
+    since a decoder has few such buffers."""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:

@@ -4,11 +4,25 @@ Every edge between streams is a named event: recorded on one line, waited for on
 streams run their work at once in the calling thread, so the same stages serve both.
 """
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+RECORDING = threading.Lock()
+"""Held while work is recorded, or anything is done that a recording would not survive, such as waiting for the device."""
+_WARM_UPS = 3
+"""Runs before a recording: libraries choose kernels and reserve memory in them, which a recording must not."""
+
+
+class Graph(Protocol):
+    """Work that was recorded: the same operations on the same memory, submitted at once."""
+
+    def replay(self) -> object:
+        """Submit it to the current stream."""
 
 
 class Event(Protocol):
@@ -49,6 +63,19 @@ class Backend(Protocol):
 
     def device_buffer(self, host: Tensor) -> Tensor:
         """Allocate the device's twin of ``host``; on the CPU it is ``host`` itself."""
+
+    def record(self, work: Callable[[], object]) -> Graph | None:
+        """Record ``work``, having run it a few times, for the compute stream; the host waits for that.
+
+        Returns:
+            None where nothing can be recorded, or not now.
+
+        Raises:
+            RuntimeError: ``work`` cannot be recorded.
+        """
+
+    def wait_for_decoder(self) -> None:
+        """Let later uploads wait for pictures that the card's own decoder has been asked for."""
 
     def close(self) -> None:
         """Wait for all work and release the streams."""
@@ -97,6 +124,12 @@ class HostBackend:
         """Return ``host`` itself on the CPU, else its twin on the device."""
         return host if self.device.type == "cpu" else torch.empty_like(host, device=self.device)
 
+    def record(self, work: Callable[[], object]) -> None:
+        """Return None: work runs as it is submitted."""
+
+    def wait_for_decoder(self) -> None:
+        """Do nothing: there is none."""
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -105,22 +138,22 @@ class CudaStream:
     """One CUDA stream."""
 
     def __init__(self, device: torch.device) -> None:
-        self._cuda_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.raw = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def run(self, work: Callable[[], object]) -> None:
         """Submit the kernels and copies that ``work`` launches."""
-        with torch.cuda.stream(self._cuda_stream):
+        with torch.cuda.stream(self.raw):
             work()
 
     def wait(self, event: Event) -> None:
         """Make the stream, not the host, wait for ``event``."""
         assert isinstance(event, CudaEvent)
-        self._cuda_stream.wait_event(event.raw)
+        self.raw.wait_event(event.raw)
 
     def record(self, event: Event) -> None:
         """Record ``event`` behind the work submitted so far."""
         assert isinstance(event, CudaEvent)
-        event.raw.record(self._cuda_stream)
+        event.raw.record(self.raw)
 
 
 class CudaEvent:
@@ -160,9 +193,49 @@ class CudaBackend:
         """
         return torch.empty_like(host, device=self.device)
 
+    def record(self, work: Callable[[], object]) -> Graph | None:
+        """Record ``work`` as a CUDA graph, on a stream of its own; None while anything else records.
+
+        Only calls of this thread can spoil the recording: decoding and writing go on beside it.
+        """
+        if not RECORDING.acquire(blocking=False):
+            return None
+        try:
+            side = CudaStream(self.device)
+            before = CudaEvent()
+            self.compute.record(before)
+            side.wait(before)
+            for _ in range(_WARM_UPS):
+                side.run(work)
+            side.raw.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            side.run(lambda: _capture(graph, work))
+            return graph
+        finally:
+            RECORDING.release()
+
+    def wait_for_decoder(self) -> None:
+        """Let later uploads wait: FFmpeg decodes on the legacy default stream, for which torch's other streams do not wait."""
+        asked = CudaEvent()
+        asked.raw.record(torch.cuda.default_stream(self.device))
+        self.upload.wait(asked)
+
     def close(self) -> None:
         """Wait for the card: the one device-wide wait, at shutdown."""
-        torch.cuda.synchronize(self.device)
+        with RECORDING:
+            torch.cuda.synchronize(self.device)
+
+
+def _capture(graph: torch.cuda.CUDAGraph, work: Callable[[], object]) -> None:
+    # Not ``torch.cuda.graph``, which waits for the whole device and gives its free memory back.
+    graph.capture_begin(capture_error_mode="thread_local")
+    try:
+        work()
+    except BaseException:
+        with suppress(RuntimeError):  # the recording is spoilt, which is what ``work`` raised already says
+            graph.capture_end()
+        raise
+    graph.capture_end()
 
 
 def backend_for(device: torch.device) -> Backend:

@@ -11,6 +11,11 @@ from .device import cpu_count
 
 Policy = Literal["lossless", "live"]
 
+AUTOMATIC_BATCH = 4
+"""Pictures together where nobody says how many: beyond four little is won, and memory and latency grow."""
+MEMORY_FOR_BATCHES = 6 * 2**30
+"""Bytes that must be free on the device for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -22,6 +27,12 @@ class EngineConfig:
     """Buffer sets in flight; None is two more than ``workers``, live one more."""
     workers: int | None = None
     """Threads that run the network; None is one on a GPU (its streams overlap by themselves) and up to four on the CPU."""
+    batch: int | None = None
+    """Pictures that go through the network together, as far as their sizes and a shot's needs allow; None is one, but on a
+    CUDA device with room for it and the ``lossless`` policy four."""
+    graphs: bool = True
+    """Record the device's work once a size and repeat it, on devices that can; what cannot be recorded goes out step by
+    step, with the same result."""
     temporal: TemporalConfig | None = None
     """How depth is smoothed in time; None leaves it as it is, and so does a network that looks back in time by itself."""
     windows: bool = False
@@ -47,6 +58,8 @@ class EngineConfig:
             raise ValueError("a deadline drops frames: it needs the live policy")
         if self.deadline_ms is not None and not self.deadline_ms > 0:
             raise ValueError(f"deadline_ms must be positive; got {self.deadline_ms:g}")
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch must be at least 1; got {self.batch}")
 
     def workers_for(self, device: torch.device, *, in_order: bool = False) -> int:
         """Return how many threads run the network on ``device``; one where it must see frames ``in_order``."""
@@ -62,10 +75,22 @@ class EngineConfig:
         """Return how many threads each of them shares one frame's work among, on the CPU."""
         return max(1, cpu_count() // self.workers_for(device, in_order=in_order))
 
-    def slots_for(self, device: torch.device, *, in_order: bool = False) -> int:
-        """Return how many slots are made on ``device``."""
+    def batch_for(self, device: torch.device, *, in_order: bool = False) -> int:
+        """Return how many pictures go through the network together on a device that runs by itself, at most.
+
+        Live frames wait for nobody.
+        """
+        if in_order or not self.pipelined or self.policy == "live":
+            return 1
+        if self.batch is not None or device.type != "cuda":
+            return self.batch or 1
+        return AUTOMATIC_BATCH if torch.cuda.mem_get_info(device)[0] >= MEMORY_FOR_BATCHES else 1
+
+    def slots_for(self, workers: int, batch: int = 1) -> int:
+        """Return how many slots are made."""
         if not self.pipelined:
             return 1
+        if batch > 1:  # one batch is put together while another one runs
+            return max(self.slots or 2 * batch + 1, batch + 1)
         # Frames that wait in slots grow old: live, one slot beyond those being inferred is filled or written.
-        spare = 1 if self.policy == "live" else 2
-        return self.slots or (self.workers_for(device, in_order=in_order) + spare)
+        return self.slots or (workers + (1 if self.policy == "live" else 2))

@@ -27,7 +27,7 @@ class RunReport:
     flicker: FlickerScore | None = None
     """Flicker of what stood still, before and after smoothing; None where nothing was smoothed."""
     warnings: list[str] = field(default_factory=list)
-    """What the source met on the way."""
+    """What the source met on the way, and what the device did otherwise than planned."""
 
 
 class Engine:
@@ -117,7 +117,7 @@ class Engine:
             for sink in opened:
                 if run.flicker is not None:
                     sink.note("flicker", asdict(run.flicker))
-                for line in self._source.stats.warnings:
+                for line in [*self._source.stats.warnings, *run.notes.lines]:
                     sink.warn(line)
             _close_all(opened, complete=finished and (self._source.info.live or not self._stopping.is_set()))
             self._backend.close()
@@ -128,7 +128,7 @@ class Engine:
             progress,
             stopped=self._stopping.is_set(),
             flicker=run.flicker,
-            warnings=list(self._source.stats.warnings),
+            warnings=[*self._source.stats.warnings, *run.notes.lines],
         )
 
 

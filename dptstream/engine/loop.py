@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,15 +18,19 @@ from ..frames import DepthFrame, VideoFrame
 from ..models.base import DepthModel, DepthWindows
 from ..sinks.base import Sink
 from ..sources.base import Source
-from ..temporal import FilterState, FlickerScore
+from ..temporal import FlickerScore
 from .backend import Backend
 from .channel import Channel, ChannelClosed
 from .config import EngineConfig
+from .delivery import Delivery
+from .estimator import Estimator
 from .failure import Failure
 from .intake import Intake
 from .metrics import Metrics, Progress
-from .slots import Slot, SlotState
-from .smoothing import SAVE_EVERY, StatefulSink, smoother_for
+from .notes import Notes
+from .precision import Safeguard
+from .slots import Slot, SlotState, frame_in, in_batches
+from .smoothing import SAVE_EVERY, smoother_for
 from .stages import download, infer, preprocess, upload
 
 T = TypeVar("T")
@@ -59,29 +63,36 @@ class Run:
         stopping: threading.Event,
     ) -> None:
         in_order = model.info.temporal
+        if not config.pipelined or backend.asynchronous:
+            workers = 1
+        else:
+            workers = config.workers_for(model.device, in_order=in_order)
+        windows = model.new_windows() if config.windows else None
+        alone = not backend.asynchronous or windows is not None
+        self._batch = 1 if alone else config.batch_for(backend.device, in_order=in_order)
         self._source, self._shared_model = source, model
         self._model = model.new_feed()
-        self._windows = model.new_windows() if config.windows else None
+        self._windows = windows
         self._config, self._cut_detector, self._backend = config, cut_detector, backend
         self._stopping = stopping
         self._cancelled = threading.Event()
         self._failure = Failure()
-        self._worker_count = config.workers_for(model.device, in_order=in_order) if config.pipelined else 1
+        self._worker_count = workers
         self._threads_each = config.threads_for(model.device, in_order=in_order)
-        count = config.slots_for(model.device, in_order=in_order)
+        count = config.slots_for(workers, self._batch)
         self._slots = [Slot(index, backend, poison=config.poison) for index in range(count)]
         self._free: Channel[Slot] = Channel(count)
         self._filled: Channel[Slot] = Channel(count)
         self._in_order: Channel[Slot] = Channel(count)
         self._outbox: Channel[DepthFrame] = Channel(count)
-        self._cuts: dict[int, bool] = {}
-        self._arrived_ns: dict[int, int] = {}
         self._smoother = smoother_for(config.temporal, model, backend)
-        self._state_keeper: StatefulSink | None = None
-        self._sinks: list[tuple[Sink, int]] = []
         self._first_sequence = 0
         self.intake = Intake(source, config, self._has_ended)
-        self.metrics = Metrics(self._worker_count)
+        self.metrics = Metrics(workers)
+        self.notes = Notes()
+        self._estimator = Estimator(backend, config, self._smoother, self.notes)
+        safeguard = Safeguard(self._model, config.size, self.notes, self._go_on_precisely)
+        self._delivery = Delivery(model, backend, self._smoother, safeguard, self.metrics, self._probe)
         self.decoded = 0
 
     @property
@@ -94,18 +105,10 @@ class Run:
         return replace(self.metrics.progress(frame_count), received=self.intake.received, drops=self.intake.drops)
 
     def deliver_to(self, sinks: list[tuple[Sink, int]]) -> None:
-        """Give each sink the frames from its first one on; nothing before all of these is inferred.
-
-        A video network is the exception: what it gives depends on every frame before, so it sees them all.
-        """
-        self._sinks = sinks
-        self._first_sequence = 0 if self._model.info.temporal else min((first for _, first in sinks), default=0)
-        if self._smoother is None:
-            return
-        self._state_keeper = next((sink for sink, _ in sinks if isinstance(sink, StatefulSink)), None)
-        kept = self._state_keeper.load_state() if self._state_keeper is not None else None
-        if kept is not None and kept[0] == self._first_sequence:
-            self._smoother.restore(kept[1])
+        """Give each sink the frames from its first one on; nothing before all of these is inferred."""
+        self._first_sequence = self._delivery.begin(sinks)
+        if self._backend.asynchronous and all(getattr(sink, "takes_float16", False) for sink, _ in sinks):
+            self._estimator.dtype = torch.float16
 
     def sequential(self, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
         """Run every stage in this thread, one frame after the other."""
@@ -121,15 +124,15 @@ class Run:
             with self._stage("infer"):
                 for depth in self._depth_by_windows(self._windows, filled()):
                     with self._stage("write", depth.video.sequence):
-                        self._deliver(depth)
+                        self._delivery.write(depth)
         else:
             for slot in filled():
-                sequence = self._frame_in(slot).sequence
+                sequence = frame_in(slot).sequence
                 with self._stage("infer", sequence):
-                    self._submit(slot)
+                    self._submit([slot])
                 if not self._cancelled.is_set():
                     with self._stage("write", sequence):
-                        self._write(slot)
+                        self._delivery.take(slot)
         self._failure.raise_first()
 
     def pipelined(self, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
@@ -176,13 +179,11 @@ class Run:
                 if frame is None:
                     return
                 self.decoded += 1
-                self._arrived_ns[frame.sequence] = frame.captured_ns or time.monotonic_ns()
+                arrived_ns = frame.captured_ns or time.monotonic_ns()
                 cut = self._cut_detector is not None and self._cut_detector.step(frame.image)
                 motion = self._smoother.find_motion(frame.image) if self._smoother is not None else None
-            if frame.sequence < self._first_sequence:
-                del self._arrived_ns[frame.sequence]
-            else:
-                self._cuts[frame.sequence] = cut
+            if frame.sequence >= self._first_sequence:
+                self._delivery.expect(frame, arrived_ns=arrived_ns, scene_cut=cut)
                 yield frame, motion
 
     def _decode_loop(self) -> None:
@@ -211,69 +212,66 @@ class Run:
 
     def _infer_loop(self) -> None:
         self._set_threads()
-        for slot in self._filled:
-            with self._stage("infer", self._frame_in(slot).sequence):
-                self._submit(slot)
+        for slots in in_batches(self._filled, self._batch, self._begins_batch):
+            with self._stage("infer", frame_in(slots[0]).sequence):
+                self._submit(slots)
             if self._cancelled.is_set():
                 return
 
-    def _submit(self, slot: Slot) -> None:
-        """Put one slot through the device: to DOWNLOADING, without waiting for the device."""
-        frame = self._frame_in(slot)
-        if self._cuts[frame.sequence] or frame.discontinuity:
-            self._model = self._shared_model.new_feed()  # what a video network remembers ends with its shot
-        slot.advance(SlotState.COMPUTING)
+    def _begins_batch(self, slot: Slot) -> bool:
+        """Whether what is remembered before this frame is wanted, which is there only between two batches."""
+        smoother = self._smoother
+        return smoother is not None and smoother.keeps_states and frame_in(slot).sequence % SAVE_EVERY == 0
+
+    def _submit(self, slots: Sequence[Slot]) -> None:
+        """Put slots through the device: to DOWNLOADING, without waiting for the device."""
+        for slot in slots:
+            if self._begins_anew(slot):
+                self._model = self._shared_model.new_feed()  # what a video network remembers ends with its shot
+            slot.advance(SlotState.COMPUTING)
         with self.metrics.busy("infer"), torch.no_grad():
-            self._probe("infer", frame.sequence)
-            upload(slot, self._backend)
-            infer(
-                slot,
-                self._backend,
-                self._model,
-                size=self._config.size,
-                smoother=self._smoother,
-                fresh=self._cuts[frame.sequence],
-            )
-            download(slot, self._backend)
-        slot.advance(SlotState.DOWNLOADING)
+            for slot in slots:
+                self._probe("infer", frame_in(slot).sequence)
+                self._begin_smoothing(slot)
+                upload(slot, self._backend)
+            if self._backend.asynchronous:
+                self._estimator.infer(slots, self._model)
+            else:
+                infer(slots[0], self._backend, self._model, size=self._config.size)
+            for slot in slots:
+                download(slot, self._backend)
+        for slot in slots:
+            slot.advance(SlotState.DOWNLOADING)
+
+    def _begins_anew(self, slot: Slot) -> bool:
+        frame = frame_in(slot)
+        return self._delivery.begins_shot(frame) or frame.discontinuity
+
+    def _begin_smoothing(self, slot: Slot) -> None:
+        """Tell the slot what the device's filter must know of its frame, and keep what it remembers where that is wanted."""
+        smoother, frame = self._smoother, frame_in(slot)
+        if smoother is None or not smoother.on_device:
+            return
+        before = smoother.state_before(frame.sequence)
+        if before is not None:
+            self._backend.compute.run(partial(slot.keep_state, before))
+        size_hw = self._model.input_size_hw(slot.picture_hw, size=self._config.size)
+        slot.fill_numbers(smoother.begin(frame, size_hw, fresh=self._begins_anew(slot)))
+
+    def _go_on_precisely(self, model: DepthModel) -> None:
+        """Use ``model`` for all that follows, and give its depth as it is."""
+        self._shared_model, self._model = model, model.new_feed()
+        self._estimator.dtype = torch.float32
 
     def _write_loop(self) -> None:
         for slot in self._in_order:
             if not slot.wait_until(SlotState.DOWNLOADING, self._cancelled):
                 return
-            with self._stage("write", self._frame_in(slot).sequence):
-                self._write(slot)
+            with self._stage("write", frame_in(slot).sequence):
+                self._delivery.take(slot)
                 self._free.put(slot)
             if self._cancelled.is_set():
                 return
-
-    def _write(self, slot: Slot) -> None:
-        """Wait for the download, free the slot and hand its depth to the sinks."""
-        frame = self._frame_in(slot)
-        if self._backend.asynchronous:
-            with self.metrics.busy("infer"):  # the host waits for the device: that is inference, not writing
-                slot.downloaded.synchronize()
-        self._probe("write", frame.sequence)
-        depths_nhw = slot.host_output.numpy().copy()
-        state_before = slot.state_before
-        slot.advance(SlotState.READY)
-        slot.release()
-        self._deliver(self._smoothed(self._depth_frame(depths_nhw[0], frame), depths_nhw, state_before))
-
-    def _smoothed(
-        self, depth: DepthFrame, depths_nhw: NDArray[np.float32], state_before: FilterState | None
-    ) -> DepthFrame:
-        """Return the frame with smoothed depth, having kept now and then what a killed run needs to go on here."""
-        smoother, sequence = self._smoother, depth.video.sequence
-        if smoother is None:
-            return depth
-        with self.metrics.busy("smooth"):
-            if self._state_keeper is not None and sequence % SAVE_EVERY == 0:
-                state = state_before if smoother.on_device else smoother.state
-                self._state_keeper.save_state(sequence, smoother.snapshot(state))
-            smoothed_hw = depths_nhw[1] if smoother.on_device else smoother.smooth(depth)
-            smoother.measure(depth, smoothed_hw)
-            return replace(depth, depth=smoothed_hw)
 
     def _window_loop(self) -> None:
         self._set_threads()
@@ -288,8 +286,8 @@ class Run:
         waiting: deque[VideoFrame] = deque()
         shape: tuple[int, ...] | None = None
         for slot in slots:
-            frame = self._frame_in(slot)
-            if waiting and (self._cuts[frame.sequence] or shape != frame.image.shape):
+            frame = frame_in(slot)
+            if waiting and (self._delivery.begins_shot(frame) or shape != frame.image.shape):
                 yield from self._finished(windows.finish, waiting)
             shape = frame.image.shape
             waiting.append(frame)
@@ -311,35 +309,19 @@ class Run:
         with self.metrics.busy("infer"), torch.no_grad():
             self._backend.compute.run(lambda: depths.extend(depth_hw.cpu() for depth_hw in work()))
         for depth_hw in depths:
-            yield self._depth_frame(depth_hw.numpy(), waiting.popleft())
+            yield self._delivery.depth_frame(depth_hw.numpy(), waiting.popleft())
 
     def _deliver_loop(self) -> None:
         for depth in self._outbox:
             with self._stage("write", depth.video.sequence):
                 self._probe("write", depth.video.sequence)
-                self._deliver(depth)
+                self._delivery.write(depth)
             if self._cancelled.is_set():
                 return
-
-    def _depth_frame(self, depth_hw: NDArray[np.float32], frame: VideoFrame) -> DepthFrame:
-        info = self._model.info
-        return DepthFrame(depth_hw, info.kind, frame, info.output_resize, scene_cut=self._cuts.pop(frame.sequence))
-
-    def _deliver(self, depth: DepthFrame) -> None:
-        with self.metrics.busy("write"):
-            for sink, first in self._sinks:
-                if depth.video.sequence >= first:
-                    sink.write(depth)
-        self.metrics.frame_written(time.monotonic_ns() - self._arrived_ns.pop(depth.video.sequence))
 
     def _set_threads(self) -> None:
         if self._model.device.type == "cpu":
             torch.set_num_threads(self._threads_each)
-
-    @staticmethod
-    def _frame_in(slot: Slot) -> VideoFrame:
-        assert slot.frame is not None
-        return slot.frame
 
     @contextmanager
     def _stage(self, stage: str, sequence: int | None = None) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """The smoothing stage: a temporal filter for one feed, what it remembers, and how much flicker it removed."""
 
 import struct
+from dataclasses import replace
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..frames import DepthFrame
+from ..frames import DepthFrame, VideoFrame
 from ..geometry import DepthKind
 from ..models.base import DepthModel
 from ..temporal import CausalFilter, DeviceFilter, FilterState, FlickerMeter, FlickerScore, MotionFinder, TemporalConfig
+from ..temporal.filter import begins_anew
+from ..temporal.gauge import GaugeState
 from .backend import Backend
 
 SAVE_EVERY = 50
@@ -35,7 +38,11 @@ class Smoother:
     """One feed's smoothing: the filter, its state and the flicker meter.
 
     On the CPU frames are smoothed one by one in the thread that writes (``smooth``). On a device that runs by itself
-    they are smoothed where they are (``smooth_on_device``), with the motion that was found while decoding.
+    they are smoothed where they are: the host says what it knows of each frame (``begin``), and the step itself
+    (``advance``) is the same operations on the same memory for every frame of a size.
+
+    Attributes:
+        keeps_states: Whether somebody wants the state before every ``SAVE_EVERY``-th frame.
     """
 
     def __init__(self, config: TemporalConfig, device: torch.device, *, on_device: bool) -> None:
@@ -44,11 +51,13 @@ class Smoother:
         self._device_filter = DeviceFilter(config) if on_device else None
         self._motion = MotionFinder(config) if on_device else None
         self._state: FilterState | None = None
+        self._planes: dict[tuple[int, int], FilterState] = {}
         self._meter = FlickerMeter()
+        self.keeps_states = False
 
     @property
     def on_device(self) -> bool:
-        """Whether ``smooth_on_device`` is the one to call."""
+        """Whether ``begin`` and ``advance`` are the ones to call."""
         return self._device_filter is not None
 
     @property
@@ -68,15 +77,43 @@ class Smoother:
         motion = self._motion.step(image)
         return np.concatenate((motion.flow, motion.confidence[None]))
 
-    def smooth_on_device(
-        self, depth_hw: Tensor, kind: DepthKind, pts_seconds: float, motion_3hw: Tensor, *, fresh: bool
-    ) -> Tensor:
-        """Return the smoothed depth, on the current stream; ``fresh`` begins anew."""
+    def begin(self, frame: VideoFrame, size_hw: tuple[int, int], *, fresh: bool) -> NDArray[np.float32]:
+        """Take the next frame, whose depth will be of ``size_hw``; return the numbers that ``advance`` must be given.
+
+        ``fresh``, a jump, a gap in time and another size begin anew. Touches the host's memory alone.
+        """
         assert self._device_filter is not None
-        smoothed, self._state = self._device_filter.step(
-            depth_hw, kind, pts_seconds, self._state, flow=motion_3hw[:2], confidence=motion_3hw[2], fresh=fresh
+        before, pts = self._state, frame.pts_seconds
+        fresh = fresh or frame.discontinuity or before is None or begins_anew(before, size_hw, pts)
+        seconds, age = (0.0, 1) if before is None or fresh else (pts - before.pts_seconds, before.age)
+        held = self._planes.setdefault(size_hw, before if before is not None and not fresh else self._empty(size_hw))
+        self._state = replace(held, pts_seconds=pts, age=1 if fresh else age + 1)
+        return self._device_filter.step_numbers(seconds, age, fresh=fresh)
+
+    def planes(self, size_hw: tuple[int, int]) -> list[Tensor]:
+        """Return the memory that ``advance`` reads and writes for maps of that size."""
+        held = self._planes[size_hw]
+        return [held.depth, held.count, *held.gauge]
+
+    def advance(self, depth_hw: Tensor, kind: DepthKind, motion_3hw: Tensor, numbers: Tensor) -> Tensor:
+        """Return the smoothed depth, on the current stream, and remember it in place."""
+        assert self._device_filter is not None
+        size_hw = (depth_hw.shape[0], depth_hw.shape[1])
+        smoothed_hw, after = self._device_filter.advance(depth_hw, kind, motion_3hw, self._planes[size_hw], numbers)
+        for plane, value in zip(self.planes(size_hw), (after.depth, after.count, *after.gauge), strict=True):
+            plane.copy_(value)
+        return smoothed_hw
+
+    def state_before(self, sequence: int) -> FilterState | None:
+        """Return what is remembered before ``sequence``, where somebody wants it; to be ``copied`` before the next step."""
+        return self._state if self.keeps_states and sequence % SAVE_EVERY == 0 else None
+
+    def _empty(self, size_hw: tuple[int, int]) -> FilterState:
+        """Return planes that hold nothing yet: the first frame of a shot does not look at them."""
+        depth, count, step, residual, distrusted = (
+            torch.empty(shape, device=self._device) for shape in (size_hw, size_hw, (2,), (), ())
         )
-        return smoothed
+        return FilterState(depth, count, GaugeState(step, residual, distrusted), None, 0.0, 0)
 
     def smooth(self, frame: DepthFrame) -> NDArray[np.float32]:
         """Return the smoothed depth of the next frame."""
@@ -102,8 +139,15 @@ class Smoother:
         filter_blob, meter_blob = blob[_LENGTHS.size :][:filter_length], blob[_LENGTHS.size + filter_length :]
         device = self._device if self.on_device else None
         self._state = FilterState.restore(filter_blob, device) if filter_blob else None
+        self._planes.clear()
         self._meter = FlickerMeter.restore(meter_blob)
         return self
+
+
+def copied(state: FilterState) -> FilterState:
+    """Return a copy that later steps leave as it is, made on the current stream."""
+    gauge = GaugeState(*(plane.clone() for plane in state.gauge))
+    return replace(state, depth=state.depth.clone(), count=state.count.clone(), gauge=gauge)
 
 
 def smoother_for(config: TemporalConfig | None, model: DepthModel, backend: Backend) -> Smoother | None:

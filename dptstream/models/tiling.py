@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .base import DepthModel, ModelInfo
 from .network import predict
+from .runtime import Runtime, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class TiledModel:
         """Precision of the weights."""
         return self.model.dtype
 
+    @property
+    def recordable(self) -> bool:
+        """Whether the network beneath can be recorded; the way from picture to tiles is the same for every picture."""
+        return bool(getattr(self.model, "recordable", False))
+
     def new_feed(self) -> TiledModel:
         """Return itself: tiles of a feed are not remembered."""
         return self
@@ -80,11 +86,15 @@ class TiledModel:
         """Resize and normalise by the authors' recipe: (B, H, W, 3) uint8 -> (B, 3, h, w) in ``dtype``."""
         return self.model.preprocess(rgb_bhwc, input_hw)
 
+    def prepare(self, input_hw: tuple[int, int]) -> Runtime:
+        """Get ready for pictures of the size that ``input_size_hw`` gives, and return what will run them."""
+        return prepare(self.model, self._tile_hw(input_hw))
+
     @torch.no_grad()
     def __call__(self, images_bchw: Tensor) -> Tensor:
         """Estimate the whole and every tile: (B, 3, h, w) normalised -> (B, h, w) float32."""
         height, width = images_bchw.shape[-2:]
-        tile_hw = self._multiple(height / self.tiling.detail), self._multiple(width / self.tiling.detail)
+        tile_hw = self._tile_hw((height, width))
         small_bchw = F.interpolate(images_bchw.float(), tile_hw, mode="bicubic", antialias=True).to(images_bchw.dtype)
         whole_bhw = _enlarge(self.model(small_bchw), (height, width))
         if tile_hw == (height, width):
@@ -102,6 +112,9 @@ class TiledModel:
     def predict(self, rgb_hwc: NDArray[np.uint8], *, size: int | None = None) -> NDArray[np.float32]:
         """Give the depth of one picture at the picture's own size: (H, W, 3) RGB uint8 -> (H, W) float32."""
         return predict(self, rgb_hwc, size=size)
+
+    def _tile_hw(self, input_hw: tuple[int, int]) -> tuple[int, int]:
+        return self._multiple(input_hw[0] / self.tiling.detail), self._multiple(input_hw[1] / self.tiling.detail)
 
     def _multiple(self, length: float) -> int:
         multiple = self.info.size_multiple

@@ -47,6 +47,11 @@ class ZmqSink:
         """Always 0: what was published is gone."""
         return 0
 
+    @property
+    def takes_float16(self) -> bool:
+        """Whether depth rounded to float16 loses nothing here, so that a device need not send more."""
+        return self._options.depth == "float16"
+
     def open(self, feed: FeedInfo) -> None:
         """Begin a session."""
         self._maker = MessageMaker(feed, self._options, name=self._name, smoothing=self._smoothing)

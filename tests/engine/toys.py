@@ -16,6 +16,8 @@ from dptstream.geometry import DepthKind
 from dptstream.models.base import ModelInfo
 from dptstream.sources import SourceInfo, SourceStats
 
+from .recorded import RecordedGraph
+
 
 class ToySource:
     """Frames whose every pixel tells the frame's number."""
@@ -54,6 +56,7 @@ class ToyModel:
 
     device = torch.device("cpu")
     dtype = torch.float32
+    recordable = True
     info = ModelInfo(
         name="toy",
         family="toy",
@@ -123,15 +126,15 @@ class LateEvent:
 class LateStream:
     """Runs submitted work later, in a thread of its own, after random pauses: a GPU stream in slow motion."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+    def __init__(self, seed: int, *, longest_pause: float = 0.004) -> None:
+        self._random, self._longest_pause = random.Random(seed), longest_pause
         self._work: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
     def _loop(self) -> None:
         while (work := self._work.get()) is not None:
-            time.sleep(self._random.random() * 0.004)
+            time.sleep(self._random.random() * self._longest_pause)
             work()
 
     def run(self, work: Callable[[], object]) -> None:
@@ -151,19 +154,31 @@ class LateStream:
         self._thread.join(10)
 
 
+EDGES = ("uploaded", "inferred", "downloaded")
+
+
 class LateBackend:
-    """A device with three LateStreams and buffers of its own."""
+    """A device with three LateStreams and buffers of its own, which records work as a card does.
+
+    ``refuses`` makes it give that reason instead.
+    """
 
     device = torch.device("meta")  # any type but cpu: the engine must treat it as asynchronous
     asynchronous = True
 
-    def __init__(self, seed: int = 0, *, broken_edge: str | None = None) -> None:
-        self.upload, self.compute, self.download = (LateStream(seed * 3 + index) for index in range(3))
+    def __init__(self, seed: int = 0, *, broken_edge: str | None = None, refuses: str | None = None) -> None:
+        self.recordings = 0
+        self._refuses = refuses
+        # What a broken event should have waited for takes long, so that it is missed.
+        self.upload, self.compute, self.download = (
+            LateStream(seed * 3 + index, longest_pause=0.02 if edge == broken_edge else 0.004)
+            for index, edge in enumerate(EDGES)
+        )
         self._broken_edge = broken_edge
         self._events = 0
 
     def event(self) -> LateEvent:
-        name = ("uploaded", "inferred", "downloaded")[self._events % 3]
+        name = EDGES[self._events % 3]
         self._events += 1
         return LateEvent(broken=name == self._broken_edge)
 
@@ -172,6 +187,18 @@ class LateBackend:
 
     def device_buffer(self, host: Tensor) -> Tensor:
         return torch.zeros_like(host)
+
+    def record(self, work: Callable[[], object]) -> RecordedGraph:
+        if self._refuses:
+            raise RuntimeError(self._refuses)
+        made: queue.Queue[RecordedGraph] = queue.Queue()
+        self.compute.run(work)
+        self.compute.run(lambda: made.put(RecordedGraph(work)))
+        self.recordings += 1
+        return made.get(timeout=10)
+
+    def wait_for_decoder(self) -> None:
+        pass
 
     def close(self) -> None:
         for stream in (self.upload, self.compute, self.download):
