@@ -27,12 +27,15 @@ class Figures:
 
     shown: deque[float] = field(default_factory=lambda: deque(maxlen=240))
     """When the last frames were shown, ``time.monotonic()``."""
+    count: int = 0
+    """How many were, since connecting."""
     latency_ms: float | None = None
     """From capture, or else from sending, until shown; smoothed."""
 
     def add(self, picture: Picture) -> None:
         """Count a frame that was shown just now."""
         self.shown.append(time.monotonic())
+        self.count += 1
         message = picture.message
         latency = (time.time_ns() - (message.captured_unix_ns or message.published_unix_ns)) / 1e6
         self.latency_ms = latency if self.latency_ms is None else 0.9 * self.latency_ms + 0.1 * latency

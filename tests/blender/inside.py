@@ -1,0 +1,39 @@
+"""Runs within Blender: what tests of any part of the extension need there."""
+
+import importlib
+import threading
+from typing import Any
+
+import addon_utils
+import bpy
+
+MODULE = "bl_ext.user_default.dptstream"
+
+
+def version() -> list[int]:
+    """Return Blender's version."""
+    return list(bpy.app.version)
+
+
+def install(path: str) -> None:
+    """Install and enable the extension from its zip, as Preferences > Get Extensions > Install from Disk does."""
+    assert bpy.ops.extensions.package_install_files(filepath=path, repo="user_default", enable_on_install=True) == {
+        "FINISHED"
+    }
+    assert addon_utils.check(MODULE) == (True, True)
+
+
+def new_file() -> None:
+    """Open an empty file, whose state can be undone to as in Blender with windows."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.ed.undo_push(message="Original")
+
+
+def part(name: str) -> Any:
+    """Return a module of the installed extension."""
+    return importlib.import_module(f"{MODULE}.{name}")
+
+
+def threads() -> list[str]:
+    """Return the names of the extension's threads that run."""
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("dptstream"))
