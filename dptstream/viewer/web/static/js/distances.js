@@ -113,3 +113,13 @@ export function distancesOf(frame, mapping) {
   for (let at = 0; at < codes.length; at++) distances[at] = table[codes[at]];
   return distances;
 }
+
+/** Middle one of the distances of a frame, by a sample; 1 where there are none. */
+export function middleDistance(frame, mapping) {
+  const step = Math.max(1, Math.floor(frame.codes.length / 2000)), some = [];
+  for (let at = 0; at < frame.codes.length; at += step) {
+    const distance = distanceOf(valueOf(frame.codes[at], frame.header.depth), mapping);
+    if (distance > 0) some.push(distance);
+  }
+  return some.length ? some.sort((a, b) => a - b)[some.length >> 1] : 1;
+}

@@ -57,12 +57,12 @@ function toGeometry(relief, frame, settings, shown, axes, bias) {
   const grid = gridOf(relief, settings);
   const { columns, rows, z } = grid;
   if (settings.mode === "surface") {
-    const triangles = wholeTriangles(grid, settings);
+    const triangles = wholeTriangles(grid);
     if (axes[0][1] * axes[1][1] * axes[2][1] * parity(axes) < 0) mirror(triangles);
     return { geometry: gather(relief, frame, settings, shown, grid, axes, bias, triangles), indexed: true };
   }
   const kept = [];
-  for (let at = 0; at < columns * rows; at++) if (z[at] > 0 && !besideJump(grid, at, settings)) kept.push(at);
+  for (let at = 0; at < columns * rows; at++) if (z[at] > 0 && !besideJump(grid, at)) kept.push(at);
   return { geometry: gather(relief, frame, settings, shown, grid, axes, bias, null, kept), indexed: false };
 }
 

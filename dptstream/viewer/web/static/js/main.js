@@ -1,8 +1,9 @@
 // The page: brings connection, reliefs, stage and controls together.
 
+import { changeSetting } from "./changes.js";
 import { Divider, without } from "./compare.js";
 import { Connection } from "./connection.js";
-import { cameraOf, mappingOf, distancesOf, ShownRange, shownDistances } from "./distances.js";
+import { cameraOf, mappingOf, middleDistance, ShownRange, shownDistances } from "./distances.js";
 import { download, fileName, glbOf, plyOf, VideoCapture } from "./exports.js";
 import { listenForKeys } from "./keys.js";
 import { buildPanel } from "./panel.js";
@@ -135,21 +136,20 @@ class Page {
   }
 
   show({ again, anew }) {
-    const { frame, store, range: { range }, stage: { pixelRatio } } = this;
-    this.after.show(frame, store.values, range, { again, anew, pixelRatio });
+    const { frame, store, range: { range }, stage } = this;
+    const camera = cameraOf(frame.header, store.values);
+    const screen = { focal: stage.focalOf(camera), pixelRatio: stage.pixelRatio };
+    this.after.show(frame, store.values, range, { again, anew, screen });
     if (this.divider.name) {
-      this.before.show(frame, without(store.values, this.divider.name), range, { again, anew, pixelRatio });
+      this.before.show(frame, without(store.values, this.divider.name), range, { again, anew, screen });
     }
-    this.stage.describe(cameraOf(frame.header, store.values), this.middle());
+    stage.describe(camera, this.middle());
   }
 
   /** Distance of the scene's middle, which the view turns around. */
   middle() {
-    const { header } = this.frame, { values } = this.store;
-    const all = distancesOf(this.frame, mappingOf(header.depth, values, this.range.range));
-    const step = Math.max(1, Math.floor(all.length / 2000)), some = [];
-    for (let at = 0; at < all.length; at += step) if (all[at] > 0) some.push(all[at]);
-    return some.length ? some.sort((a, b) => a - b)[some.length >> 1] : 1;
+    const { frame, store, range: { range } } = this;
+    return middleDistance(frame, mappingOf(frame.header.depth, store.values, range));
   }
 
   showSide(side) {
@@ -173,20 +173,13 @@ class Page {
   }
 
   act(name, value) {
-    const { store, stage, transport } = this;
-    const step = (by) => store.set("point_size", Math.min(16, Math.max(1, store.get("point_size") + by)));
+    const { store, stage, transport, connection } = this;
     const acts = {
-      mode: () => store.toggle("mode", ["points", "surface"]),
-      color: () => store.toggle("color", ["picture", "depth"]),
-      range: () => store.toggle("color_range", ["equalized", "fixed"]),
-      edges: () => store.toggle("edge_cut"),
-      larger: () => step(0.5),
-      smaller: () => step(-0.5),
       freeze: () => this.freeze(),
       measure: () => this.pointer.toggleTape(),
       compare: () => this.compare(value === undefined ? (this.divider.name ? null : "edge_cut") : value),
-      smooth: () => this.connection.send({ type: "smooth", preset: value }),
-      quality: () => this.connection.follow(this.connection.feed, value),
+      smooth: () => connection.send({ type: "smooth", preset: value }),
+      quality: () => connection.follow(connection.feed, value),
       upload: () => sendFile(value, this.offer?.upload ?? null, (text) => this.say(text)),
       panel: () => this.togglePanel(),
       video: () => this.record(),
@@ -194,7 +187,13 @@ class Page {
     if (acts[name]) acts[name]();
     else if (["reset", "camera", "left", "right", "above"].includes(name)) stage.look(name);
     else if (["png", "ply", "glb"].includes(name)) this.save(name);
-    else transport.act(name);
+    else if (transport.knows(name)) this.steer(name, value);
+    else if (store.values) changeSetting(store, name, value, this.now());
+  }
+
+  steer(name, value) {
+    if (this.transport.available) this.transport.act(name, value);
+    else if (name === "pause") this.freeze(); // what comes live cannot be stopped, but need not be shown
   }
 
   togglePanel() {

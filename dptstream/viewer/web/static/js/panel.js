@@ -28,11 +28,11 @@ function viewSection(store, act, now) {
     }),
     buttons(
       button("Reset", "The whole from the front (R)", () => act("reset")),
-      button("Camera", "As the camera saw it (V)", () => act("camera")),
-      button("30° left", "(1)", () => act("left")),
-      button("30° right", "(2)", () => act("right")),
+      button("Camera", "As the camera saw it (0)", () => act("camera")),
+      button("30° left", "(A)", () => act("left")),
+      button("30° right", "(Shift A)", () => act("right")),
       button("Above", "", () => act("above")),
-      Object.assign(button("Freeze", "Keep this frame (F)", () => act("freeze")), { id: "freeze" }),
+      Object.assign(button("Freeze", "Keep this frame (Z)", () => act("freeze")), { id: "freeze" }),
     ));
 }
 
@@ -127,16 +127,16 @@ function compareSection(act) {
 
 function measureSection(act) {
   return section("Measure", false,
-    buttons(Object.assign(button("Distance", "Click two points (D)", () => act("measure")), { id: "measure" })),
+    buttons(Object.assign(button("Distance", "Click two points (G)", () => act("measure")), { id: "measure" })),
     Object.assign(note(""), { id: "measure-note" }));
 }
 
 function saveSection(act) {
   return section("Save", true, buttons(
     button("PNG", "What is seen (S)", () => act("png")),
-    button("PLY", "The points or the surface, binary (P)", () => act("ply")),
-    button("GLB", "The points or the surface, for Blender, the web, ... (G)", () => act("glb")),
-    Object.assign(button("Video", "Record what is seen (O)", () => act("video")), { id: "record" }),
+    button("PLY", "The points or the surface, binary (Y)", () => act("ply")),
+    button("GLB", "The points or the surface, for Blender, the web (Shift Y)", () => act("glb")),
+    Object.assign(button("Video", "Record what is seen (X)", () => act("video")), { id: "record" }),
   ));
 }
 

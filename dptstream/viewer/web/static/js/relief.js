@@ -48,8 +48,11 @@ export class Relief {
     for (const object of this.objects) object.frustumCulled = false; // three.js cannot know where the GPU puts them
   }
 
-  /** Show `frame`; `again` where it is the same one with other settings, `anew` where it begins a shot. */
-  show(frame, settings, shown, { again, anew, pixelRatio }) {
+  /**
+   * Show `frame`; `again` where it is the same one with other settings, `anew` where it begins a shot. `screen` is
+   * { focal (pixels of the screen, of the camera's own view), pixelRatio }.
+   */
+  show(frame, settings, shown, { again, anew, screen }) {
     const { depth } = frame.header;
     if (anew) this.#chain.reset();
     this.#frame = frame;
@@ -69,7 +72,7 @@ export class Relief {
       }
       this.#setMapping(this.#mapping);
     }
-    this.#applySettings(depth, settings, shown, pixelRatio);
+    this.#applySettings(depth, settings, shown, screen);
   }
 
   /** Distances of all pixels of the map, 0 where there is none; worked out when first asked for. */
@@ -83,7 +86,7 @@ export class Relief {
     this.surface.visible = visible && mode === "surface";
   }
 
-  #applySettings(depth, settings, shown, pixelRatio) {
+  #applySettings(depth, settings, shown, screen) {
     const { width, height, camera } = this.map, { uniforms } = this;
     this.stride = Math.max(1, Math.min(settings.stride, width - 1, height - 1));
     this.firstPixel = this.stride > 1 ? this.stride >> 1 : 0;
@@ -95,7 +98,7 @@ export class Relief {
     uniforms.stride.value = this.stride;
     uniforms.firstPixel.value = this.firstPixel;
     uniforms.camera.value.set(camera.fx, camera.fy, camera.cx, camera.cy);
-    uniforms.pointSize.value = settings.point_size * pixelRatio;
+    uniforms.pointSize.value = settings.point_size * this.#coarseness(screen) * screen.pixelRatio;
     uniforms.farthest.value = ends[1] > 0 ? ends[1] : 1;
     uniforms.byDepth.value = settings.color === "depth" || !this.#frame.picture;
     if (uniforms.byDepth.value) this.#paint(settings, ends);
@@ -105,6 +108,11 @@ export class Relief {
   /** Columns and rows of the pixels that are drawn. */
   gridSize() {
     return [this.map.width, this.map.height].map((side) => Math.ceil((side - this.firstPixel) / this.stride));
+  }
+
+  /** How much larger points of a coarse map are drawn, so that those of the usual size (2 pixels) leave no gaps. */
+  #coarseness({ focal }) {
+    return Math.max(1, ((focal / this.map.camera.fx) * this.stride) / 2);
   }
 
   #paint(settings, ends) {

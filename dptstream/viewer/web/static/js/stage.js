@@ -46,6 +46,12 @@ export class Stage {
     return this.renderer.getSize(new THREE.Vector2());
   }
 
+  /** Focal length, in pixels of the screen, with which the whole picture of `camera` fits in. */
+  focalOf(camera) {
+    const { x: width, y: height } = this.size;
+    return Math.min((camera.fx / camera.width) * width, (camera.fy / camera.height) * height);
+  }
+
   redraw() {
     this.#due = true;
   }

@@ -30,18 +30,20 @@ export class TransportBar {
     return this.#status !== null;
   }
 
-  get paused() {
-    return this.#status?.paused ?? false;
+  knows(name) {
+    return ["pause", "loop", "back", "forward", "begin", "end", "speed"].includes(name);
   }
 
-  act(name) {
+  act(name, value) {
     if (!this.#status) return;
-    if (name === "pause") this.#ask("pause", this.#status.paused ? 0 : 1);
-    if (name === "loop") this.#ask("loop", this.#status.loop ? 0 : 1);
+    const { paused, loop, length, speed } = this.#status;
+    if (name === "pause") this.#ask("pause", paused ? 0 : 1);
+    if (name === "loop") this.#ask("loop", loop ? 0 : 1);
     if (name === "back") this.#ask("step", -1);
     if (name === "forward") this.#ask("step", 1);
     if (name === "begin") this.#ask("seek", 0);
-    if (name === "end" && this.#status.length) this.#ask("seek", this.#status.length);
+    if (name === "end" && length) this.#ask("seek", length);
+    if (name === "speed" && this.#status.can_change_speed) this.#ask("speed", Math.min(4, Math.max(0.25, speed * value)));
   }
 
   show(status) {
@@ -49,7 +51,7 @@ export class TransportBar {
     this.#bar.hidden = !status;
     if (!status) return;
     const find = (selector) => this.#bar.querySelector(selector);
-    find("[data-do=pause]").textContent = status.paused ? "▶" : "⏸";
+    find("[data-do=pause]").setAttribute("aria-pressed", status.paused);
     find("[data-do=loop]").setAttribute("aria-pressed", status.loop);
     const scrub = find("#scrub"), speed = find("#speed");
     scrub.hidden = status.length === null;
