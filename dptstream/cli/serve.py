@@ -148,11 +148,13 @@ class Serve:
         from ..wire.publisher import Publisher
 
         publisher = Publisher(self.wire.bind, keys=self.wire.keys(), insecure=self.wire.insecure)
+        players: list[Player] = []
+        metrics = self._metrics(players, publisher, lines)
         with ExitStack() as exits:
-            players = self._players(feeds, exits.enter_context(publisher), options, lines)
+            players += self._players(feeds, exits.enter_context(publisher), options, lines)
             control = self._open_control(players, publisher.endpoint, lines)
-            if self.prometheus is not None:
-                lines.say(f"metrics  at {exits.enter_context(self._metrics(self.prometheus, players, publisher)).url}")
+            if metrics is not None:
+                lines.say(f"metrics  at {exits.enter_context(metrics).url}")
             code = serve_until_the_end(players, publisher, control, lines)
         leave_if_stuck(players, code)
         return code
@@ -181,13 +183,18 @@ class Serve:
 
         return lambda end: ControlServer(Steering(players, load, end), endpoint, keys=keys, insecure=insecure)
 
-    def _metrics(self, address: str, players: "list[Player]", publisher: "Publisher") -> "PrometheusServer":
-        from .prometheus import PrometheusServer, page
+    def _metrics(
+        self, players: "list[Player]", publisher: "Publisher", lines: StatusLines
+    ) -> "PrometheusServer | None":
+        if self.prometheus is None:
+            return None
+        from .prometheus import PrometheusServer, feed_metrics
 
-        def make_page() -> str:
-            return page([player.report() for player in players], publisher.subscribers)
-
-        return PrometheusServer(address, make_page, insecure=self.wire.insecure)
+        return PrometheusServer(
+            self.prometheus,
+            lambda: feed_metrics([player.report() for player in players], publisher.subscribers, lines.gpu()),
+            insecure=self.wire.insecure,
+        )
 
     def _feeds(self) -> dict[str, str]:
         """Return the feeds' names and locations."""

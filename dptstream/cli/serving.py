@@ -14,7 +14,10 @@ from ..errors import describe
 from .listening import ending_by_signal
 
 if TYPE_CHECKING:
+    import torch
+
     from ..engine.feeds import FeedReport, Player
+    from ..engine.gpu import GpuUse
     from ..models import DepthModel
     from ..wire.control import ControlServer
     from ..wire.publisher import Publisher
@@ -31,6 +34,7 @@ class StatusLines:
     def __init__(self, *, quiet: bool, json_lines: bool) -> None:
         self._quiet, self._json_lines = quiet, json_lines
         self._notes: dict[str, str] = {}
+        self._device: torch.device | None = None
 
     def say(self, line: str) -> None:
         """Tell people something."""
@@ -39,7 +43,7 @@ class StatusLines:
 
     def model(self, model: "DepthModel") -> None:
         """Say which network runs where, and who may use it."""
-        info = model.info
+        info, self._device = model.info, model.device
         unit = f"{info.kind.value.replace('_', ' ')} depth" + (f" in {info.kind.unit}" if info.kind.unit else "")
         self.say(f"model    {info.name} on {model.device}: {unit}; licence of the weights: {info.license}")
 
@@ -52,19 +56,31 @@ class StatusLines:
         if self._json_lines:
             print(json.dumps({"endpoint": publisher.endpoint, "control": control}), flush=True)
 
+    def gpu(self) -> "GpuUse | None":
+        """Return how the network's GPU is used just now; None where there is no network, or none on a GPU."""
+        if self._device is None:
+            return None
+        from ..engine.gpu import gpu_use
+
+        return gpu_use(self._device)
+
     def feeds(self, reports: "Sequence[FeedReport]", subscribers: int) -> None:
         """Tell how each feed goes."""
+        if self._quiet and not self._json_lines:
+            return
+        gpu = self.gpu()
         for report in reports:
             if self._json_lines:
-                print(json.dumps({**asdict(report), "subscribers": subscribers}), flush=True)
+                about_gpu = None if gpu is None else asdict(gpu)
+                print(json.dumps({**asdict(report), "subscribers": subscribers, "gpu": about_gpu}), flush=True)
                 continue
-            self.say(words(report, subscribers))
+            self.say(words(report, subscribers, gpu))
             if report.note and self._notes.get(report.feed) != report.note:
                 self.say(f"warning  {report.feed}: {report.note}")
             self._notes[report.feed] = report.note
 
 
-def words(report: "FeedReport", subscribers: int) -> str:
+def words(report: "FeedReport", subscribers: int, gpu: "GpuUse | None" = None) -> str:
     """Return one line for ``report``."""
     latency = "-"
     if report.latency_ms_p50 is not None and report.latency_ms_p95 is not None:
@@ -72,8 +88,15 @@ def words(report: "FeedReport", subscribers: int) -> str:
     late = f" ({report.late} late)" if report.late else ""
     return (
         f"{report.feed:8} {report.state}: {report.frames} frames, {report.fps_in:.1f} fps in, {report.fps_out:.1f} out, "
-        f"latency {latency}, dropped {report.dropped}{late}, {subscribers} listening"
+        f"latency {latency}, dropped {report.dropped}{late}, {subscribers} listening{_gpu_words(gpu)}"
     )
+
+
+def _gpu_words(gpu: "GpuUse | None") -> str:
+    if gpu is None:
+        return ""
+    busy = "memory" if gpu.utilization is None else f"{gpu.utilization:.0%} busy,"
+    return f", GPU {busy} {gpu.memory_used_bytes / 1e9:.1f} of {gpu.memory_total_bytes / 1e9:.1f} GB"
 
 
 def serve_until_the_end(
