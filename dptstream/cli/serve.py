@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from .flags import CameraFlags, ModelFlags, SourceFlags
+from .offered import OfferedModels
 from .serving import StatusLines, leave_if_stuck, serve_until_the_end
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class Serve:
     camera: CameraFlags = field(default_factory=CameraFlags)
     temporal: Literal["off", "minimal", "light", "default", "strong"] = "default"
     """How depth is steadied over time."""
+    offer: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE|DIR...")] = ()
+    """Checkpoint files, or folders of them, that `dptstream ctl model` may ask for besides names of the catalogue."""
     prometheus: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
     """Show how the feeds go at http://HOST:PORT/metrics, for Prometheus."""
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
@@ -143,6 +146,7 @@ class Serve:
         """Serve until the feeds end, somebody asks to quit, or Ctrl-C; exit code 1 when a feed failed."""
         feeds = self._feeds()
         self.play.check()
+        self._offered.check()
         options = self.wire.options()
         lines = StatusLines(quiet=self.quiet, json_lines=self.json)
         from ..wire.publisher import Publisher
@@ -166,22 +170,29 @@ class Serve:
         endpoint = self.wire.control_endpoint(bound)
         if endpoint is None:
             return None
+        from ..engine.player import EnginePlayer
         from ..engine.steering import Steering
         from ..wire.control import ControlServer
 
-        keys, insecure = self.wire.keys(), self.wire.insecure
+        keys, insecure, offered = self.wire.keys(), self.wire.insecure, self._offered
+        share = sum(isinstance(player, EnginePlayer) for player in players)
 
         def load(name: str) -> "DepthModel":
-            from ..models.catalog import ENTRIES
-
-            # Not files: whoever may steer is not thereby meant to look around on this machine.
-            if name != self.network.model and name not in (entry.name for entry in ENTRIES):
-                raise ValueError(f"there is no model {name!r}; dptstream models list shows all names")
-            model = replace(self.network, model=name, variant=None).load()
+            if share == 0:
+                raise ValueError("only recordings are played: their depth is what it was, and no network runs")
+            found = offered.find(name)
+            variant = self.network.variant if found == offered.first else None
+            model = replace(self.network, model=found, variant=variant).load()
             lines.model(model)
-            return model
+            return self._shared(model, share)
 
         return lambda end: ControlServer(Steering(players, load, end), endpoint, keys=keys, insecure=insecure)
+
+    @property
+    def _offered(self) -> OfferedModels:
+        from ..models.catalog import default_model_name
+
+        return OfferedModels(self.network.model or default_model_name(), self.offer)
 
     def _metrics(
         self, players: "list[Player]", publisher: "Publisher", lines: StatusLines
@@ -228,12 +239,12 @@ class Serve:
         opened = {name: self._opener(feeds[name])() for name in feeds if name not in recordings}
         network: Network | None = None
         if opened:
-            network = self._network()
+            network = self._network(len(opened))
             lines.model(network.model)
         players: list[Player] = []
         for name, location in feeds.items():
             if network is not None and name in opened:
-                config = self.play.config(live=opened[name].info.live, workers=_workers(network.model, len(feeds)))
+                config = self.play.config(live=opened[name].info.live, workers=_workers(network.model, len(opened)))
                 opener = _first(opened[name], self._opener(location))
                 make_sink = self._sink_maker(name, publisher, options)
                 players.append(
@@ -257,10 +268,17 @@ class Serve:
 
         return partial(Playback, partial(open_source, location), self.selection.options(), loop=self.play.loop)
 
-    def _network(self) -> "Network":
+    def _network(self, share: int) -> "Network":
         from ..engine.player import Network
 
-        return Network(self.network.load(), self.network.size, self.temporal)
+        return Network(self._shared(self.network.load(), share), self.network.size, self.temporal)
+
+    @staticmethod
+    def _shared(model: "DepthModel", share: int) -> "DepthModel":
+        """Return the model for ``share`` feeds."""
+        from ..engine.sharing import SharedModel
+
+        return model if share == 1 else SharedModel(model)
 
 
 def _first(opened: "Playback", reopen: "Callable[[], Playback]") -> "Callable[[], Playback]":

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,17 +109,20 @@ def test_an_interrupt_ends_it_within_two_seconds_though_the_camera_has_gone_sile
 
 
 def test_feeds_share_a_network_are_steered_from_the_command_line_and_quit(
-    model_file: str, capsys: pytest.CaptureFixture[str]
+    model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inputs = [f"left={SCENE}", f"right={SCENE},seed=1"]
-    with serving(*inputs, "--loop", "--pace", "--model", model_file, "--size", "64") as server:
+    other = tmp_path / "other.safetensors"
+    shutil.copy(model_file, other)
+    words = ["--loop", "--pace", "--model", model_file, "--size", "64", "--offer", str(tmp_path)]
+    with serving(*inputs, *words) as server:
         with Subscriber(server.endpoint, capacity=1000) as subscriber:
-            counts = {"left": 0, "right": 0}
-            for message in subscriber.frames(timeout=30):
-                counts[message.feed] += 1
-                if sum(counts.values()) >= 60:
-                    break
-        assert min(counts.values()) > 15  # neither starves the other
+            frames = subscriber.frames(timeout=30)
+            begun: set[str] = set()
+            while len(begun) < 2:
+                begun.add(next(frames).feed)
+            counts = Counter(next(frames).feed for _ in range(60))
+        assert min(counts["left"], counts["right"]) > 15  # neither starves the other
         assert Ctl((server.control, "pause"), feed="left").run() == 0
         assert json.loads(capsys.readouterr().out) == {"feeds": ["left"]}
         assert Ctl((server.control, "status"), json=True).run() == 0
@@ -130,9 +135,16 @@ def test_feeds_share_a_network_are_steered_from_the_command_line_and_quit(
             Ctl((server.control, "seek", "0.1"), feed="up").run()
         with pytest.raises(WireError, match="there is no model '/etc/passwd'; dptstream models list"):
             Ctl((server.control, "model", "/etc/passwd")).run()
-        assert Ctl((server.control, "model", "tiny")).run() == 0
-        with Subscriber(server.endpoint, feed="right") as subscriber:
-            assert any(message.model == "tiny" for message in subscriber.frames(timeout=30, follow=True))
+        assert Ctl((server.control, "resume")).run() == 0
+        for name in ("tiny", "other"):
+            assert Ctl((server.control, "model", name)).run() == 0
+            with Subscriber(server.endpoint, capacity=100) as subscriber:
+                feeds = set()
+                for message in subscriber.frames(timeout=30, follow=True):
+                    if message.model == name:
+                        feeds.add(message.feed)
+                    if feeds == {"left", "right"}:
+                        break
         assert Ctl((server.control, "quit")).run() == 0
         assert server.process.wait(5) == 0
 
