@@ -24,6 +24,7 @@ from .models import Models
 from .record import Record
 from .serve import Serve
 from .tap import Tap
+from .view import View
 
 TRACEBACK_VARIABLE = "DPTSTREAM_TRACEBACK"
 """Set it to 1 to see where an unexpected error came from."""
@@ -41,6 +42,7 @@ class Command(Protocol):
 Commands = (
     Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
+    | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Tap, tyro.conf.subcommand("tap")]
     | Annotated[Record, tyro.conf.subcommand("record")]
     | Annotated[Ctl, tyro.conf.subcommand("ctl")]

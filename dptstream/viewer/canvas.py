@@ -43,6 +43,7 @@ class Canvas:
         self._letters: Lettering | None = None
         self._said: tuple[object, ...] = ()
         self._eye: tuple[bytes, bytes] | None = None
+        self._stale = True  # nothing is drawn for nothing: without a GPU a picture takes half a second
 
     def __enter__(self) -> Self:
         """Open the window."""
@@ -94,6 +95,7 @@ class Canvas:
         else:
             self._window.update_geometry(self._shape)
         self._window.get_render_option().point_size = float(settings.point_size)
+        self._stale = True
 
     def look(self, pose: Pose, frame: Frame, focal_share: float) -> None:
         """Put the eye somewhere.
@@ -117,6 +119,7 @@ class Canvas:
         control.convert_from_pinhole_camera_parameters(parameters, allow_arbitrary=True)
         control.set_constant_z_near(NEAREST)
         control.set_constant_z_far(frame.farthest * _FARTHEST_SHARE)
+        self._stale = True
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -130,18 +133,19 @@ class Canvas:
         said = (tuple(top), tuple(bottom), height)
         if said == self._said:
             return
-        self._said, self._eye = said, None
+        self._said, self._eye, self._stale = said, None, True
         self._letters = lettering([(top, False), (bottom, True)], height) if (*top, *bottom) else None
         if self._letters is None and self._words is not None:
             self._window.remove_geometry(self._words, reset_bounding_box=False)
             self._words = None
 
     def draw(self) -> bool:
-        """Draw, and let the user act; return False when the window was closed."""
+        """Let the user act, and draw what has changed; return False when the window was closed."""
         self._place_words()
-        alive = bool(self._window.poll_events())
-        self._window.update_renderer()
-        return alive
+        if self._stale:
+            self._window.update_renderer()
+            self._stale = False
+        return bool(self._window.poll_events())
 
     def picture(self) -> NDArray[np.uint8]:
         """Return what is seen, without words: (H, W, 3) RGB."""
@@ -186,7 +190,7 @@ class Canvas:
         eye = (matrix.tobytes(), pose.tobytes())
         if eye == self._eye:
             return
-        self._eye = eye
+        self._eye, self._stale = eye, True
         vertices, colors, triangles = self._letters.mesh(matrix, np.linalg.inv(pose))
         fresh = self._words is None
         if fresh:

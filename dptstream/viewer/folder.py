@@ -72,6 +72,7 @@ class DepthSequence:
     Attributes:
         name: The clip's name.
         location: The clip that depth was made of.
+        settings: With what it was made, as the manifest says.
         format: The files that are read.
 
     Raises:
@@ -167,6 +168,7 @@ class DepthSequence:
         source, model, values = (manifest.child(name) for name in ("source", "model", "values"))
         self.name = printable(source.text("name"))
         self.location = source.text("location")
+        self.settings = manifest.child("settings").as_dict()
         self._source = SourceNote(
             self.name, source.integer("width", 1, _MAX_SIDE), source.integer("height", 1, _MAX_SIDE)
         )

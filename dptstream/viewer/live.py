@@ -40,6 +40,7 @@ class LiveFeed:
         keys: This client's keys, for a sender with keys.
         control: Address where the sender takes requests; None where it cannot be steered.
         length: Seconds of the clip that is played there, where known.
+        capacity: Frames that may wait: 1 for live use, more where each frame is wanted.
         on_close: Called once after the feed was closed.
     """
 
@@ -51,6 +52,7 @@ class LiveFeed:
         keys: ClientKeys | None = None,
         control: str | None = None,
         length: float | None = None,
+        capacity: int = 1,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.endpoint = endpoint
@@ -58,9 +60,9 @@ class LiveFeed:
         self._on_close = on_close
         self._closed = False
         self._failure = ""
-        client = None if control is None else ControlClient(control, keys=keys, timeout=_ASK_SECONDS)
+        self._client = client = None if control is None else ControlClient(control, keys=keys, timeout=_ASK_SECONDS)
         self._remote = None if client is None else Remote(client, feed, length)
-        self._subscriber = Subscriber(endpoint, feed=feed, keys=keys, on_message=self._note).start()
+        self._subscriber = Subscriber(endpoint, feed=feed, keys=keys, capacity=capacity, on_message=self._note).start()
 
     @property
     def title(self) -> str:
@@ -71,6 +73,23 @@ class LiveFeed:
     def transport(self) -> "Remote | None":
         """The sender's controls, once it has answered and where its source can be sought in."""
         return self._remote if self._remote is not None and self._remote.usable else None
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the sender's control channel is known."""
+        return self._client is not None
+
+    def smooth(self, preset: str) -> None:
+        """Ask the sender to steady depth by a preset; waits for the answer. Raises WireError with its reason."""
+        if self._client is None:
+            raise WireError(f"{self.endpoint} has no control channel that is known here")
+        self._client.request("temporal", preset=preset)
+
+    @property
+    def missed(self) -> int:
+        """How many frames nobody saw, because they were lost on the way or newer ones came first."""
+        stats = self._subscriber.stats
+        return stats.lost + stats.skipped
 
     def newest(self, timeout: float) -> FrameMessage | None:
         """Return the newest frame that was not returned yet, waiting up to ``timeout`` seconds; else None."""

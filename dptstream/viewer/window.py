@@ -105,6 +105,10 @@ class Window:
                 self._end_recording()
         return count
 
+    def close(self) -> None:
+        """End ``run``; from any thread or signal handler."""
+        self._closing = True
+
     def _turn(self) -> bool:
         """Go once around; return whether a new frame was shown."""
         drawing = self._updater.take()
@@ -191,7 +195,7 @@ class Window:
             ord("X"): lambda shift: self._toggle_film() if shift else self._toggle_recording(),
             ord("H"): lambda _: self._toggle_keys(),
             _F11: lambda _: self._canvas.toggle_full_screen(),
-            _ESCAPE: lambda _: self._leave(),
+            _ESCAPE: lambda _: self.close(),
         }
         for code, act in acts.items():
             self._canvas.on_key(code, act)
@@ -254,9 +258,6 @@ class Window:
 
     def _toggle_keys(self) -> None:
         self._keys_shown = not self._keys_shown
-
-    def _leave(self) -> None:
-        self._closing = True
 
     # What is saved.
 
