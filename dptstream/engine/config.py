@@ -78,9 +78,9 @@ class EngineConfig:
     def batch_for(self, device: torch.device, *, in_order: bool = False) -> int:
         """Return how many pictures go through the network together on a device that runs by itself, at most.
 
-        Live frames wait for nobody.
+        Frames that are live, or come at a clip's own speed, wait for nobody.
         """
-        if in_order or not self.pipelined or self.policy == "live":
+        if in_order or not self.pipelined or self.policy == "live" or self.pace:
             return 1
         if self.batch is not None or device.type != "cuda":
             return self.batch or 1

@@ -101,9 +101,11 @@ class Head(nn.Module):
         self.predict = nn.Conv2d(width, 4, 3, padding=1)
 
     def forward(self, fused_bchw: Tensor, stem_bchw: Tensor) -> Tensor:
-        """Return (B, H, W), not negative."""
+        """Return (B, H, W) float32, not negative, whatever the precision of the weights."""
         height, width = stem_bchw.shape[-2:]
         enlarged = F.interpolate(self.reduce(fused_bchw), size=(height, width), mode="bilinear", align_corners=False)
         mixed = F.relu(self.mix(torch.cat([enlarged, stem_bchw], dim=1)))
-        blocks_b4hw = self.predict(mixed)
+        # A half-precision result has 8 to 11 bits, which shows as bands in the depth, so the last convolution is done in float32.
+        bias = None if self.predict.bias is None else self.predict.bias.float()
+        blocks_b4hw = F.conv2d(mixed.float(), self.predict.weight.float(), bias, padding=1)
         return F.softplus(F.pixel_shuffle(blocks_b4hw, 2).squeeze(1))

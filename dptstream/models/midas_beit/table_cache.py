@@ -9,21 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Key = tuple[tuple[int, ...], torch.device, torch.dtype, int | None]
+Key = tuple[tuple[int, ...], torch.device, torch.dtype]
 
 
 class TableCache(nn.Module):
     """Keep the last few tables of one weight; the least recently used goes first. Threads may share it.
 
-    Nothing is kept while gradients are recorded, nor while the network is compiled or a CUDA graph is captured. Everything
-    is forgotten when weights are loaded or move to another device or precision. A captured graph reads its tables at the
-    same address for ever, so those stay until then.
+    Nothing is kept while gradients are recorded, nor while the network is compiled or a CUDA graph is captured; compiled
+    code reads the tables that are there. Everything is forgotten when weights are loaded or move to another device or
+    precision. A captured graph reads its tables at the same address for ever, so those stay until then.
     """
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
         self._tables: OrderedDict[Key, Tensor] = OrderedDict()
+        self._weight_version: int | None = None
         self._captured: list[Tensor] = []
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
@@ -34,11 +35,14 @@ class TableCache(nn.Module):
         """Return the table for ``sizes`` that ``build`` makes from ``weight``, from memory where it can be."""
         if torch.is_grad_enabled() or not all(type(size) is int for size in sizes):
             return build()  # a symbolic size has no table
+        key = (sizes, weight.device, dtype)
         if torch.compiler.is_compiling():
-            return build()
+            return self._tables[key] if key in self._tables and not torch.compiler.is_exporting() else build()
         # Filling a weight in place, as fine-tuning does, raises its version.
         version = None if weight.is_inference() else weight._version  # noqa: SLF001
-        key = (sizes, weight.device, dtype, version)
+        if version != self._weight_version:
+            self._tables.clear()
+            self._weight_version = version
         capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
         # Taken out and put back: it becomes the newest, and threads at worst build a table twice.
         table = self._tables.pop(key, None)
