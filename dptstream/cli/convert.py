@@ -15,6 +15,7 @@ import tyro
 
 from ..errors import DptStreamError, describe
 from .flags import CameraFlags, ModelFlags, SourceFlags, precision_name
+from .takes import is_take, refuse_network_flags
 
 if TYPE_CHECKING:
     from ..engine import Engine, Progress, RunReport, TakeReport
@@ -128,6 +129,7 @@ class Convert:
         for folder in folders:
             self.result.options(folder)  # complain about wrong flags before the model is loaded
         self.selection.options()
+        refuse_network_flags(self, inputs)
         takes = {location for location in inputs if is_take(location)}
         model = self.network.load() if takes != set(inputs) else None
         if model is not None:
@@ -161,7 +163,8 @@ class Convert:
 
         try:
             sink = DepthFolder(self.result.options(folder))
-            return screen.take(location, folder, write_take(Path(location), sink))
+            report = write_take(Path(location), sink, self.selection.options(), camera=self.camera.intrinsics)
+            return screen.take(location, folder, report)
         except (DptStreamError, OSError, ValueError) as error:
             return screen.failure(location, error)
 
@@ -217,13 +220,6 @@ class Convert:
             "crop": self.selection.crop,
             "picture_rate": self.selection.picture_rate,
         }
-
-
-def is_take(location: str) -> bool:
-    """Return whether an input is a recording of a depth feed."""
-    from ..sources.recording import is_recording
-
-    return location.endswith(".mkv") and is_recording(Path(location))
 
 
 def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,8 @@ from ..errors import SourceError, WireError
 from ..frames import DepthFrame, VideoFrame
 from ..wire import FrameMessage, JpegColor, unpack
 from ..wire.packing import Part
+from .options import SourceOptions
+from .selection import FrameSelector, Verdict
 
 VERSION_TAG = "DPTSTREAM_RECORDING"
 """Tag by which a recording is known."""
@@ -163,19 +166,62 @@ class Recording:
         raise SourceError(f"{self.path} is damaged: {name} is missing or cannot be read")
 
 
-def read_depth_frames(path: Path) -> Iterator[DepthFrame]:
+def read_depth_frames(path: Path, options: SourceOptions | None = None) -> Iterator[DepthFrame]:
     """Yield a recording as the engine would have given it: depth values, pictures and times as recorded.
 
     Pictures have the recorded size, which is the depth's; where none was recorded they are black. Frames are counted
-    anew from 0; a new session or a jump is a discontinuity. Raises SourceError.
+    anew from 0; a new session or a jump is a discontinuity.
+
+    Args:
+        path: The recording.
+        options: Which part is wanted: ``start``, ``end``, ``every`` and ``fps``. Time goes on through loops and
+            sessions, as when the file is played.
+
+    Raises:
+        SourceError: It cannot be read, holds nothing of the part wanted, or is to be cropped.
     """
-    session = ""
+    options = options or SourceOptions()
+    if options.crop is not None:
+        raise SourceError(f"{path} is a recording: its depth was made of whole pictures and is not cropped")
+    return _wanted_frames(path, options)
+
+
+def _wanted_frames(path: Path, options: SourceOptions) -> Iterator[DepthFrame]:
+    selector, clock = FrameSelector(options), _Clock()
+    sequence, jumped, cut, session = 0, False, False, ""
+    number = -1
     for number, message in enumerate(read_recording(path)):
-        jumped = message.discontinuity or (message.session != session and number > 0)
-        session = message.session
-        video = VideoFrame(_pixels(message, path), number, message.pts, message.time_base, discontinuity=jumped)
-        depth = message.depth
-        yield DepthFrame(depth.values(), depth.kind, video, scene_cut=message.scene_cut)
+        jumps = message.discontinuity or (message.session != session and number > 0)
+        # What frames that are left out said holds for the next one that is not.
+        jumped, cut, session = jumped or jumps, cut or message.scene_cut, message.session
+        verdict = selector.judge(number, clock.tick(message.pts * message.time_base, jumps=jumps))
+        if verdict is Verdict.STOP:
+            break
+        if verdict is Verdict.KEEP:
+            video = VideoFrame(_pixels(message, path), sequence, message.pts, message.time_base, discontinuity=jumped)
+            yield DepthFrame(message.depth.values(), message.depth.kind, video, scene_cut=cut)
+            sequence, jumped, cut = sequence + 1, False, False
+    if sequence == 0 and number >= 0:
+        raise SourceError(f"{path}: no frame lies within start and end; the recording has {float(clock.seconds):.2f} s")
+
+
+class _Clock:
+    """The time since a recording's first frame; it always grows, whatever sessions and loops do."""
+
+    def __init__(self) -> None:
+        self.seconds = Fraction(0)
+        self._step = Fraction(1, 25)
+        self._before: Fraction | None = None
+
+    def tick(self, pts_seconds: Fraction, *, jumps: bool) -> Fraction:
+        """Return the time of the next frame."""
+        if self._before is not None:
+            step = pts_seconds - self._before
+            # Across a jump the times say nothing: it goes on by the last step.
+            self._step = step if step > 0 and not jumps else self._step
+            self.seconds += self._step
+        self._before = pts_seconds
+        return self.seconds
 
 
 def _pixels(message: FrameMessage, path: Path) -> NDArray[np.uint8]:

@@ -1,0 +1,34 @@
+"""What of ``convert``'s flags goes with recordings, whose depth was made long ago."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .convert import Convert
+
+
+def is_take(location: str) -> bool:
+    """Return whether an input is a recording of a depth feed."""
+    from ..sources.recording import is_recording
+
+    return location.endswith(".mkv") and is_recording(Path(location))
+
+
+def refuse_network_flags(convert: "Convert", inputs: Sequence[str]) -> None:
+    """Raise ValueError where flags for a network were given, and every input is a recording."""
+    if not all(map(is_take, inputs)):
+        return
+    given = [*_changed(convert.network), *(f for f in _changed(convert) if f in ("temporal", "causal", "sequential"))]
+    if given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ValueError(
+            f"{inputs[0]} is a recording: no network runs, and its depth is as it was sent; leave {flags} out"
+        )
+
+
+def _changed(flags: object) -> list[str]:
+    """Return the names of fields that differ from their defaults."""
+    known = [field for field in fields(flags) if field.default is not MISSING]  # type: ignore[arg-type]
+    return [field.name for field in known if getattr(flags, field.name) != field.default]
