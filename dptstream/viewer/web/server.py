@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
@@ -181,9 +183,13 @@ def _make_app(feeds: Sequence[Feed], settings: ViewSettings, options: WebOptions
         await web_socket.accept()
         await Visitor(web_socket, web_socket.app.state.hub, offer).serve()
 
+    async def take_upload(request: Request) -> Response:
+        uploads: Uploads = request.app.state.uploads
+        return await uploads.take(request)
+
     routes = [
         WebSocketRoute("/feed", talk),
-        Route("/upload", lambda request: request.app.state.uploads.take(request), methods=["POST"]),
+        Route("/upload", take_upload, methods=["POST"]),
         Route("/{path:path}", send_file),
     ]
     return Access(Starlette(routes=routes, lifespan=lifespan), options.token, content_policy())
