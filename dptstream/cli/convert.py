@@ -129,7 +129,7 @@ class Convert:
         for folder in folders:
             self.result.options(folder)  # complain about wrong flags before the model is loaded
         self.selection.options()
-        refuse_network_flags(self, inputs)
+        refuse_network_flags(inputs, self.network, self)
         takes = {location for location in inputs if is_take(location)}
         model = self.network.load() if takes != set(inputs) else None
         if model is not None:

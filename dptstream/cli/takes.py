@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .convert import Convert
+from .flags import ModelFlags
 
 
 def is_take(location: str) -> bool:
@@ -16,11 +14,17 @@ def is_take(location: str) -> bool:
     return location.endswith(".mkv") and is_recording(Path(location))
 
 
-def refuse_network_flags(convert: "Convert", inputs: Sequence[str]) -> None:
-    """Raise ValueError where flags for a network were given, and every input is a recording."""
-    if not all(map(is_take, inputs)):
+def refuse_network_flags(inputs: Sequence[str], network: ModelFlags, others: object) -> None:
+    """Raise ValueError where flags for a network were given, and every input is a recording.
+
+    Args:
+        inputs: All inputs of the run.
+        network: Which network, and how.
+        others: What holds ``temporal``, ``causal`` and ``sequential``.
+    """
+    if not (inputs and all(map(is_take, inputs))):
         return
-    given = [*_changed(convert.network), *(f for f in _changed(convert) if f in ("temporal", "causal", "sequential"))]
+    given = [*_changed(network), *(name for name in _changed(others) if name in ("temporal", "causal", "sequential"))]
     if given:
         flags = ", ".join("--" + name.replace("_", "-") for name in given)
         raise ValueError(
