@@ -72,6 +72,10 @@ class NetworkModel:
         network = copy.deepcopy(self.network).to(dtype)
         return NetworkModel(network, self._info, self._preprocessing, fov_x_rad=self._fov_x_rad)
 
+    def with_network(self, network: nn.Module) -> NetworkModel:
+        """Return the same model with another module in the network's place, such as a compiled one."""
+        return NetworkModel(network, self._info, self._preprocessing, fov_x_rad=self._fov_x_rad)
+
     def with_preprocessing(self, preprocessing: Preprocessing) -> NetworkModel:
         """Return a model of the same weights that treats pictures differently."""
         return NetworkModel(self.network, self._info, preprocessing, fov_x_rad=self._fov_x_rad)
