@@ -14,6 +14,8 @@ from torch import Tensor
 
 RECORDING = threading.Lock()
 """Held while work is recorded, or anything is done that a recording would not survive, such as waiting for the device."""
+COMPILING = threading.Lock()
+"""As ``RECORDING``, held for minutes: nothing is recorded meanwhile, and nobody waits for it but who compiles next."""
 _WARM_UPS = 3
 """Runs before a recording: libraries choose kernels and reserve memory in them, which a recording must not."""
 
@@ -198,21 +200,24 @@ class CudaBackend:
 
         Only calls of this thread can spoil the recording: decoding and writing go on beside it.
         """
-        if not RECORDING.acquire(blocking=False):
+        if not COMPILING.acquire(blocking=False):
             return None
         try:
-            side = CudaStream(self.device)
-            before = CudaEvent()
-            self.compute.record(before)
-            side.wait(before)
-            for _ in range(_WARM_UPS):
-                side.run(work)
-            side.raw.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            side.run(lambda: _capture(graph, work))
-            return graph
+            with RECORDING:
+                return self._recorded(work)
         finally:
-            RECORDING.release()
+            COMPILING.release()
+
+    def _recorded(self, work: Callable[[], object]) -> Graph:
+        side, before = CudaStream(self.device), CudaEvent()
+        self.compute.record(before)
+        side.wait(before)
+        for _ in range(_WARM_UPS):
+            side.run(work)
+        side.raw.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        side.run(lambda: _capture(graph, work))
+        return graph
 
     def wait_for_decoder(self) -> None:
         """Let later uploads wait: FFmpeg decodes on the legacy default stream, for which torch's other streams do not wait."""

@@ -33,6 +33,9 @@ class EngineConfig:
     graphs: bool = True
     """Record the device's work once a size and repeat it, on devices that can; what cannot be recorded goes out step by
     step, with the same result."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the network for each size, on a CUDA device: ``on`` before the first frame, which takes minutes once; ``auto``
+    in the background of what is live, while the uncompiled network serves. The depth changes by rounding."""
     temporal: TemporalConfig | None = None
     """How depth is smoothed in time; None leaves it as it is, and so does a network that looks back in time by itself."""
     windows: bool = False
@@ -74,6 +77,11 @@ class EngineConfig:
     def threads_for(self, device: torch.device, *, in_order: bool = False) -> int:
         """Return how many threads each of them shares one frame's work among, on the CPU."""
         return max(1, cpu_count() // self.workers_for(device, in_order=in_order))
+
+    def compiles_for(self, device: torch.device) -> bool:
+        """Return whether networks are compiled on ``device``. Offline, a change halfway would show in the files."""
+        wanted = self.compile == "on" or (self.compile == "auto" and self.policy == "live")
+        return wanted and device.type == "cuda" and self.graphs
 
     def batch_for(self, device: torch.device, *, in_order: bool = False) -> int:
         """Return how many pictures go through the network together on a device that runs by itself, at most.

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..frames import YuvForm
 from ..models.base import DepthModel
 from .backend import Backend, Graph
+from .compiling import Compiler
 from .config import EngineConfig
 from .notes import Notes
 from .slots import Slot
@@ -36,6 +37,7 @@ class Plan:
 
     Attributes:
         model: The network; a recording repeats the one it was made with.
+        improved: Whether compiled work is repeated, or is known not to be had.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Plan:
     ) -> None:
         first = slots[0]
         self.model = model
+        self.improved = False
         self._form, self._input_hw, self._smoother, self._dtype = first.form, input_hw, smoother, dtype
         self._pictures, self._motion, self._numbers = (
             torch.empty((len(slots), *part.shape), dtype=part.dtype, device=part.device)
@@ -56,6 +59,16 @@ class Plan:
         self._maps_bnhw: Tensor | None = None
         self._graph: Graph | None = None
         self._runs = 0
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a recording is repeated."""
+        return self._graph is not None
+
+    @property
+    def shape_bchw(self) -> tuple[int, ...]:
+        """Shape of what the network is given."""
+        return (len(self._pictures), 3, *self._input_hw)
 
     def run(self, slots: Sequence[Slot], backend: Backend, *, record: bool) -> None:
         """Submit the work from the slots' device buffers to their outputs; from the second time on repeat a recording.
@@ -70,7 +83,26 @@ class Plan:
         backend.compute.run(self._work if self._graph is None else self._graph.replay)
         backend.compute.run(lambda: self._hand_out(slots))
 
+    def improve(self, backend: Backend, twin: DepthModel) -> bool:
+        """Repeat a recording of ``twin`` from now on, the same network compiled; return whether one could be made now.
+
+        Raises:
+            RuntimeError: It cannot be recorded; the recording before stays in use.
+        """
+        model, graph, made = self.model, self._graph, None
+        try:
+            # Compiled work reads the network's tables where they are. Recording it uncompiled once more pins them there.
+            self._record(backend)
+            if self._graph is not None:
+                self.model = twin
+                self._record(backend)
+                made = self._graph
+        finally:
+            self.model, self._graph = model, made or graph
+        return made is not None
+
     def _record(self, backend: Backend) -> None:
+        self._graph = None
         # Trial runs smooth, too: what the filter remembers is put back afterwards.
         remembered = self._smoother.planes(self._input_hw) if self._smoother is not None else []
         kept: list[Tensor] = []
@@ -121,8 +153,11 @@ class Estimator:
         backend: The device.
         config: The network's size, and whether work may be recorded.
         smoother: What steadies depth on the device, if anything does.
-        dtype: What depth is rounded to for the way to the host.
         notes: Told what did not go as planned.
+        compiler: Compiles networks, if anything does. Compiled work is used through recordings alone.
+
+    Attributes:
+        dtype: What depth is rounded to for the way to the host.
     """
 
     def __init__(
@@ -131,13 +166,13 @@ class Estimator:
         config: EngineConfig,
         smoother: Smoother | None,
         notes: Notes,
-        *,
-        dtype: torch.dtype = torch.float32,
+        compiler: Compiler | None = None,
     ) -> None:
         self._backend, self._config, self._smoother, self._notes = backend, config, smoother, notes
-        self.dtype = dtype
+        self.dtype = torch.float32
         self._plans: OrderedDict[Key, Plan] = OrderedDict()
         self._may_record = config.graphs
+        self._compiler = compiler
 
     def infer(self, slots: Sequence[Slot], model: DepthModel) -> None:
         """Submit uploaded slots of one form, in order; a batch that does not fit the device's memory goes one by one."""
@@ -160,6 +195,8 @@ class Estimator:
     def _run(self, slots: Sequence[Slot], model: DepthModel) -> None:
         record = self._may_record and getattr(model, "recordable", False)
         plan = self._plan(slots, model, alone=record)
+        if record and plan.recorded and self._compiler is not None:
+            self._improve(plan, self._compiler, model)
         try:
             plan.run(slots, self._backend, record=record)
         except torch.OutOfMemoryError:
@@ -173,6 +210,19 @@ class Estimator:
                 f"work for {self._backend.device} goes out step by step, as it cannot be recorded: {reason}"
             )
             plan.run(slots, self._backend, record=False)
+
+    def _improve(self, plan: Plan, compiler: Compiler, model: DepthModel) -> None:
+        """Put the compiled network into a plan's recording as soon as there is one."""
+        if plan.improved:
+            return
+        twin = compiler.twin(model, plan.shape_bchw)
+        if twin is None:
+            return
+        try:
+            plan.improved = plan.improve(self._backend, twin)
+        except RuntimeError as error:  # running out of memory is one
+            plan.improved = True
+            self._notes.add(f"the network runs uncompiled: {' '.join(str(error).split())[:120]}")
 
     def _plan(self, slots: Sequence[Slot], model: DepthModel, *, alone: bool) -> Plan:
         """Return the buffers for such slots: ``alone`` for this model, or for any that comes."""

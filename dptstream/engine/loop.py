@@ -21,6 +21,7 @@ from ..sources.base import Source
 from ..temporal import FlickerScore
 from .backend import Backend
 from .channel import Channel, ChannelClosed
+from .compiling import Compiler
 from .config import EngineConfig
 from .delivery import Delivery
 from .estimator import Estimator
@@ -37,8 +38,6 @@ T = TypeVar("T")
 
 PROGRESS_SECONDS = 0.1
 """How often ``on_progress`` is called."""
-
-
 STOP_SECONDS = 2.0
 """How long a source may sit in one read after ``stop`` before it is closed under its reader."""
 
@@ -90,7 +89,9 @@ class Run:
         self.intake = Intake(source, config, self._has_ended)
         self.metrics = Metrics(workers)
         self.notes = Notes()
-        self._estimator = Estimator(backend, config, self._smoother, self.notes)
+        compiles = config.compiles_for(backend.device)
+        compiler = Compiler(self.notes, ahead=config.compile == "on") if compiles else None
+        self._estimator = Estimator(backend, config, self._smoother, self.notes, compiler)
         safeguard = Safeguard(self._model, config.size, self.notes, self._go_on_precisely)
         self._delivery = Delivery(model, backend, self._smoother, safeguard, self.metrics, self._probe)
         self.decoded = 0

@@ -1,0 +1,108 @@
+"""Networks compiled for one size while the uncompiled one serves. Knows no stream and no slot."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ..models.base import DepthModel
+from .backend import COMPILING
+from .notes import Notes
+
+LARGEST_CHANGE = 0.02
+"""Mean difference from the uncompiled network, as a share of the depth's range, up to which a compiled one is used."""
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A model whose network is a module that can be exchanged."""
+
+    network: nn.Module
+
+    def with_network(self, network: nn.Module) -> DepthModel:
+        """Return the same model with another module in its place."""
+
+
+@dataclass(slots=True)
+class _Job:
+    model: DepthModel
+    """Kept, so that its address stands for it."""
+    done: threading.Event = field(default_factory=threading.Event)
+    twin: DepthModel | None = None
+
+
+class Compiler:
+    """Compiles networks for the sizes they are asked for; what cannot be compiled is told and left as it is.
+
+    Args:
+        notes: Told what did not go as planned.
+        ahead: Compile before the first answer, instead of in the background.
+        compile_network: Returns a compiled module; for tests.
+    """
+
+    def __init__(
+        self, notes: Notes, *, ahead: bool = False, compile_network: Callable[[nn.Module], nn.Module] | None = None
+    ) -> None:
+        self._notes, self._ahead = notes, ahead
+        self._compile_network = compile_network or compiled_for_one_size
+        self._jobs: dict[tuple[int, tuple[int, ...]], _Job] = {}
+
+    def twin(self, model: DepthModel, shape_bchw: tuple[int, ...]) -> DepthModel | None:
+        """Return ``model`` compiled for pictures of that shape, as soon as that is done; None until then, and where it fails."""
+        if not isinstance(model, Compilable):
+            return None
+        job = self._jobs.get((id(model), shape_bchw))
+        if job is None:
+            job = self._jobs[id(model), shape_bchw] = _Job(model)
+            work = threading.Thread(
+                target=self._run, args=(job, model, shape_bchw), name="dptstream-compiler", daemon=True
+            )
+            work.start()
+            if self._ahead:
+                work.join()
+        return job.twin if job.done.is_set() else None
+
+    def _run(self, job: _Job, model: Any, shape_bchw: tuple[int, ...]) -> None:
+        try:
+            with (
+                COMPILING,
+                _on(model.device),
+            ):  # trying out kernels waits for the whole device, which no recording survives
+                twin: DepthModel = model.with_network(self._compile_network(model.network))
+                if _alike(model, twin, shape_bchw):
+                    job.twin = twin
+                else:
+                    self._notes.add("the network runs uncompiled: compiled, it gave another depth")
+        except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and the uncompiled network serves on
+            reason = " ".join(str(error).split())[:120]
+            self._notes.add(f"the network runs uncompiled: {type(error).__name__}: {reason}")
+        finally:
+            job.done.set()
+
+
+def compiled_for_one_size(network: nn.Module) -> nn.Module:
+    """Compile with tuned kernels and without graphs of the compiler's own, which take one thread for granted."""
+    compiled: nn.Module = torch.compile(network, mode="max-autotune-no-cudagraphs", dynamic=False)  # type: ignore[assignment]
+    return compiled
+
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    """Make ``device`` the current one, which compiled code takes for granted."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _alike(model: DepthModel, twin: DepthModel, shape_bchw: tuple[int, ...]) -> bool:
+    """Compile by running once, twice, and compare with the uncompiled network on a smooth picture."""
+    rows, columns = (torch.linspace(-2, 2, length, device=model.device) for length in shape_bchw[2:])
+    images_bchw = (rows[:, None].sin() + columns.cos()).expand(shape_bchw).to(model.dtype)
+    with torch.no_grad():
+        expected: Tensor = model(images_bchw)
+        for _ in range(2):
+            given: Tensor = twin(images_bchw)
+        change = (given - expected).abs().mean()
+        reach = expected.amax() - expected.amin()
+        return bool(torch.isfinite(given).all()) and bool(change <= LARGEST_CHANGE * reach + 1e-6)
