@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from .convert import Format, OutputFlags
-from .flags import ModelFlags, precision_name
+from .flags import ModelFlags
 
 if TYPE_CHECKING:
     import torch
@@ -82,11 +82,13 @@ def record(report: "BenchReport", model: "DepthModel", location: str) -> dict[st
     """Return the figures and what they were taken on, as JSON values."""
     import torch
 
+    from ..models.runtime import runtime_of
+
     return {
         "input": location,
         "model": model.info.name,
         "device": _device_name(model.device),
-        "precision": precision_name(model.dtype),
+        "runtime": asdict(runtime_of(model)),
         "torch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         **asdict(report),
@@ -112,11 +114,13 @@ def print_report(report: "BenchReport", model: "DepthModel", location: str) -> N
     from rich.console import Console
     from rich.table import Table
 
+    from ..models.runtime import runtime_of
+
     picture, network = report.picture_hw, report.network_hw
     console = Console(highlight=False)
     console.print(
         f"{location}: {report.frames} frames of {picture[1]}x{picture[0]}, network {model.info.name} at "
-        f"{network[1]}x{network[0]}, {precision_name(model.dtype)}, {_device_name(model.device)}, {report.cores} cores",
+        f"{network[1]}x{network[0]}, {runtime_of(model).words}, {_device_name(model.device)}, {report.cores} cores",
         markup=False,
         soft_wrap=True,
     )

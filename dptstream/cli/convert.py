@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..errors import DptStreamError, describe
-from .flags import CameraFlags, ModelFlags, SourceFlags, precision_name
+from .flags import CameraFlags, ModelFlags, SourceFlags, device_words
 from .takes import is_take, refuse_network_flags
 
 if TYPE_CHECKING:
@@ -130,19 +130,35 @@ class Convert:
             self.result.options(folder)  # complain about wrong flags before the model is loaded
         self.selection.options()
         refuse_network_flags(inputs, self.network, self)
-        takes = {location for location in inputs if is_take(location)}
-        model = self.network.load() if takes != set(inputs) else None
-        if model is not None:
-            screen.model(model, chosen=self.network.model)
+        models: dict[ModelFlags, DepthModel] = {}
         codes = []
         for location, folder in zip(inputs, folders, strict=True):
-            if location in takes or model is None:
+            if is_take(location):
                 codes.append(self._convert_take(location, folder, screen))
             else:
-                codes.append(self._convert_one(location, folder, model, screen))
+                network = self._network_for(folder)
+                if network not in models:
+                    models[network] = network.load()
+                    screen.model(models[network], chosen=self.network.model)
+                codes.append(self._convert_one(location, folder, models[network], screen))
             if codes[-1] == EXIT_STOPPED:
                 break
         return max(codes, key=lambda code: (code == EXIT_STOPPED, code == EXIT_FAILED, code))
+
+    def _network_for(self, folder: Path) -> ModelFlags:
+        """Return the network's flags; a run that goes on keeps its runtime, whatever would be chosen today."""
+        if not self.result.resume or self.network.runtime != "auto":
+            return self.network
+        from ..sinks.opening import earlier_settings
+
+        earlier = earlier_settings(folder)
+        runtime, precision = earlier.get("runtime"), earlier.get("precision")
+        if earlier.get("device") != "cpu" or runtime not in ("torch", "openvino") or not isinstance(precision, str):
+            return self.network
+        kept: Any = {"runtime": runtime}
+        if self.network.precision == "auto" and precision in ("float32", "float16", "bfloat16"):
+            kept["precision"] = precision
+        return replace(self.network, **kept)
 
     def _convert_one(self, location: str, folder: Path, model: "DepthModel", screen: "Screen") -> int:
         from ..sinks import DepthFolder
@@ -170,12 +186,16 @@ class Convert:
 
     def _run_engine(self, source: "Source", sink: "DepthFolder", model: "DepthModel", screen: "Screen") -> "RunReport":
         from ..engine import Engine, EngineConfig, LookaheadSink
+        from ..models.runtime import prepare
         from ..sources import open_source
         from ..temporal import SceneCutDetector, TemporalConfig
 
         camera = self.camera.intrinsics(source.info) or source.info.intrinsics
         if camera is not None:
             model = model.with_field_of_view(camera.fov_x_rad)
+        runtime = prepare(model, self._input_hw(source, model))
+        sink.note("runtime", asdict(runtime))
+        screen.device(model)
         live = source.info.live
         lookahead: LookaheadSink | None = None
         if self.temporal == "offline" and not model.info.temporal:
@@ -204,15 +224,18 @@ class Convert:
 
     def _settings(self, source: "Source", model: "DepthModel") -> dict[str, object]:
         """Return what decides the depth values, beside the output's own options, which the folder records itself."""
-        height, width = model.input_size_hw((source.info.height, source.info.width), size=self.network.size)
+        from ..models.runtime import runtime_of
+
+        runtime = runtime_of(model)
         return {
-            "network_size_hw": [height, width],
+            "network_size_hw": list(self._input_hw(source, model)),
             "fit": self.network.fit,
             "tile": self.network.tile,
             "causal": self.causal,
             "temporal": "cuts only" if model.info.temporal else self.temporal,
             "device": model.device.type,
-            "precision": precision_name(model.dtype),
+            "runtime": runtime.name,
+            "precision": runtime.precision,
             "start": self.selection.start,
             "end": self.selection.end,
             "every": self.selection.every,
@@ -220,6 +243,9 @@ class Convert:
             "crop": self.selection.crop,
             "picture_rate": self.selection.picture_rate,
         }
+
+    def _input_hw(self, source: "Source", model: "DepthModel") -> tuple[int, int]:
+        return model.input_size_hw((source.info.height, source.info.width), size=self.network.size)
 
 
 def output_folders(inputs: tuple[str, ...], output: Path) -> list[Path]:
@@ -264,6 +290,7 @@ class Screen:
 
         self._console = Console(stderr=True, quiet=quiet or json_lines, highlight=False)
         self._json_lines = json_lines
+        self._device = ""
 
     def model(self, model: "DepthModel", *, chosen: str | None) -> None:
         """Say which model runs where, what its numbers mean and who may use it."""
@@ -286,7 +313,13 @@ class Screen:
             self._say("         gives metres once the camera is known: --fov-x-deg, --focal-px or --focal-mm")
         if info.temporal:
             self._say("         steady in time by itself: --temporal only finds cuts and ranges for it")
-        self._say(f"device   {model.device}, {precision_name(model.dtype)}")
+
+    def device(self, model: "DepthModel") -> None:
+        """Say where, by what and in which precision the network runs, unless that was said last."""
+        words = device_words(model)
+        if words != self._device:
+            self._say(f"device   {words}")
+        self._device = words
 
     @contextmanager
     def progress(self, source: "Source") -> Iterator[Any]:

@@ -42,6 +42,7 @@ class Export:
             variant=self.variant,
             accept_license=self.accept_license,
             device="cpu",
+            runtime="torch",
             precision="float32",
         ).load()
         assert isinstance(model, NetworkModel)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    import torch
-
     from ..geometry import Intrinsics
     from ..models import DepthModel
     from ..sources import SourceInfo, SourceOptions
@@ -71,8 +69,11 @@ class ModelFlags:
     """Work at N times the detail: overlapping tiles, each aligned to the whole picture's depth and blended. Slow."""
     device: str = "auto"
     """auto (CUDA, then Apple's MPS, then the CPU), cpu, cuda, cuda:1 or mps."""
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """What runs the network on a CPU. auto is OpenVINO where it is installed, measures faster and gives the same depth, or
+    what $DPTSTREAM_RUNTIME says; torch gives the authors' numbers to within rounding."""
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """auto is float16 on a GPU and float32 on the CPU."""
+    """auto is float16 on a GPU; on the CPU float32, with OpenVINO bfloat16 where the processor has it."""
 
     def load(self) -> "DepthModel":
         """Load the model onto its device."""
@@ -81,17 +82,19 @@ class ModelFlags:
         from ..engine.device import choose_device, choose_dtype
         from ..models import default_model_name, load_model
         from ..models.catalog import ENTRIES
+        from ..models.runtime import wanted_runtime
         from .models import progress_bar
 
         device = choose_device(self.device)
-        dtype = choose_dtype(device, self.precision)
+        by_runtime = device.type == "cpu" and self.precision == "auto"
         name = self.model or default_model_name()
         entry = next((entry for entry in ENTRIES if entry.name == name), None)
         with progress_bar(entry) if entry else nullcontext() as on_progress:
             model: DepthModel = load_model(
                 name,
                 device=device,
-                dtype=dtype,
+                dtype=None if by_runtime else choose_dtype(device, self.precision),
+                runtime=wanted_runtime(self.runtime),
                 variant=self.variant,
                 fit=self.fit,
                 accept_license=self.accept_license,
@@ -138,6 +141,8 @@ class CameraFlags:
         return None
 
 
-def precision_name(dtype: "torch.dtype") -> str:
-    """Return a precision as users write it."""
-    return str(dtype).removeprefix("torch.")
+def device_words(model: "DepthModel") -> str:
+    """Return where a model runs, by what and how, for a status line."""
+    from ..models.runtime import runtime_of
+
+    return f"{model.device}, {runtime_of(model).words}"

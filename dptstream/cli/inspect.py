@@ -62,6 +62,7 @@ class Inspect:
             accept_license=self.accept_license,
             fit=self.fit,
             device=self.device,
+            runtime="torch",
             precision="float32",
         ).load()
         assert isinstance(model, NetworkModel)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .http_file import OnProgress
     from .network import NetworkModel as NetworkModel
     from .preprocess import Fit
+    from .runtime import RuntimeChoice
 
 __all__ = ["default_model_name", "installed_models", "load_model"]
 
@@ -31,6 +32,7 @@ def load_model(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
+    runtime: RuntimeChoice = "torch",
     variant: str | None = None,
     fit: Fit | None = None,
     size: int | None = None,
@@ -43,8 +45,10 @@ def load_model(
         name_or_path: A name of the catalog, such as ``depth-anything-v2-small`` or ``tiny``, which is downloaded once;
             or a checkpoint file, or a folder with one.
         device: Where to put it, as torch says it.
-        dtype: Precision of the weights and of the work inside; float32 where None. What half precision does is said
-            at ``NetworkModel``.
+        dtype: Precision of the weights and of the work inside; None is float32, and with OpenVINO bfloat16 where the
+            processor has it. What half precision does is said at ``NetworkModel``.
+        runtime: ``torch`` gives the authors' numbers to within rounding. ``openvino`` runs picture networks faster on a
+            CPU, as far as they agree with torch: see ``models.runtime``. ``auto`` is the faster one, by a measurement.
         variant: The release, such as ``v1`` or ``v2-metric-indoor``, where the file does not tell or tells wrong.
         fit: How pictures meet the network's shape; None is the authors' way.
         size: Replaces the authors' base size, pixels.
@@ -57,15 +61,14 @@ def load_model(
         LicenseError: Its licence has to be accepted first.
         DeviceError: The device is absent or too small.
     """
-    import torch
-
     from .loading import load
     from .preprocess import Preprocessing
 
     return load(
         name_or_path,
         device=device,
-        dtype=dtype or torch.float32,
+        dtype=dtype,
+        runtime=runtime,
         variant=variant,
         preprocessing=Preprocessing(size=size, fit=fit),
         accept_license=accept_license,

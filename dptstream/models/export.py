@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import DptStreamError, MissingExtraError
 from .network import NetworkModel
+from .probe import difference, probe_picture
 
 INPUT, OUTPUT = "images", "depth"
 TOLERANCE = 1e-3
@@ -151,7 +152,7 @@ def _write(model: NetworkModel, path: Path, size_hw: tuple[int, int], *, dynamic
     with torch.no_grad(), _quiet():
         program: Any = torch.onnx.export(
             model.network,
-            (_picture(traced_hw),),
+            (probe_picture(traced_hw),),
             dynamo=True,
             dynamic_shapes=shapes,
             input_names=[INPUT],
@@ -167,27 +168,14 @@ def _difference(network: nn.Module, path: Path, size_hw: tuple[int, int]) -> flo
     """Run a picture through both; return the largest difference in standard deviations of the depth."""
     import onnxruntime
 
-    image_1chw = _picture(size_hw)
+    image_1chw = probe_picture(size_hw)
     with torch.no_grad():
         expected_1hw: Tensor = network(image_1chw)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     actual_1hw = torch.from_numpy(session.run([OUTPUT], {INPUT: image_1chw.numpy()})[0])
-    if actual_1hw.shape != expected_1hw.shape:
-        return float("inf")
-    scale = expected_1hw.std().clamp(min=1e-6 * float(expected_1hw.abs().max()) + 1e-12)
-    return float((actual_1hw - expected_1hw).abs().max() / scale)
-
-
-def _picture(size_hw: tuple[int, int]) -> Tensor:
-    """Return a picture (1, 3, H, W) with structure of every size, about as bright as a normalised photograph."""
-    random = torch.Generator().manual_seed(0)
-    picture = torch.zeros(1, 3, *size_hw)
-    for cells in (2, 6, 18):
-        coarse = torch.randn(1, 3, cells, cells, generator=random)
-        picture += nn.functional.interpolate(coarse, size_hw, mode="bicubic", align_corners=False)
-    return picture / 2 + torch.randn(picture.shape, generator=random) / 10
+    return difference(actual_1hw, expected_1hw).largest
 
 
 def _checked_sizes(size_hw: tuple[int, int], multiple: int) -> tuple[tuple[int, int], ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import CheckpointError, DeviceError
+from ..errors import CheckpointError, DeviceError, MissingExtraError
 from ..frames import OutputResize
 from ..geometry import DepthKind
 from . import catalog
@@ -20,6 +20,7 @@ from .http_file import OnProgress
 from .network import NetworkModel
 from .preprocess import AS_AUTHORS, Preprocessing
 from .recognise import Evidence, Recognition, recognise
+from .runtime import RuntimeChoice, has_openvino
 from .store import Store
 from .weights import WEIGHT_ENDINGS, Checkpoint, find_weights, read_checkpoint
 
@@ -30,7 +31,8 @@ def load(
     name_or_path: str | Path,
     *,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
+    runtime: RuntimeChoice = "torch",
     variant: str | None = None,
     preprocessing: Preprocessing = AS_AUTHORS,
     accept_license: bool = False,
@@ -54,7 +56,49 @@ def load(
     recognition = recognise(checkpoint.shapes, evidence)
     network = build_network(recognition, checkpoint)
     info = describe(recognition, checkpoint, network, entry)
-    return NetworkModel(place(network, device, dtype), info, preprocessing)
+    precisions = openvino_precisions(info, torch.device(device), dtype, runtime)
+    placed = place(network, device, torch.float32 if precisions else dtype or torch.float32)
+    return NetworkModel(with_openvino(placed, precisions, checkpoint.sha256, runtime), info, preprocessing)
+
+
+def openvino_precisions(
+    info: ModelInfo, device: torch.device, dtype: torch.dtype | None, runtime: RuntimeChoice
+) -> tuple[str, ...]:
+    """Return the precisions in which OpenVINO may run a network, best first; none where torch shall.
+
+    Raises:
+        MissingExtraError: OpenVINO was asked for and is not installed.
+        ValueError: It was asked for and cannot run this.
+    """
+    faults = [
+        f"it runs on the CPU, not on {device.type}: add --device cpu" if device.type != "cpu" else "",
+        f"{info.name} is a video network, which remembers frames" if info.temporal else "",
+        "on the CPU it runs float32 or bfloat16" if dtype == torch.float16 else "",
+    ]
+    fault = next(filter(None, faults), None)
+    if runtime == "torch" or (runtime == "auto" and (fault or not has_openvino())):
+        return ()
+    if fault:
+        raise ValueError(f"OpenVINO cannot run this, as {fault}; or leave --runtime to auto or torch")
+    if not has_openvino():
+        raise MissingExtraError('OpenVINO is not installed: pip install "dptstream[openvino]"')
+    from .openvino_graph import runs_bfloat16
+
+    if dtype == torch.bfloat16 and not runs_bfloat16() and runtime == "openvino":
+        raise ValueError("this processor has no bfloat16; use --precision auto or float32 with OpenVINO")
+    wanted = ("float32",) if dtype == torch.float32 else ("bfloat16",) if dtype else ("bfloat16", "float32")
+    return wanted if runs_bfloat16() else tuple(name for name in wanted if name == "float32")
+
+
+def with_openvino(
+    network: nn.Module, precisions: tuple[str, ...], fingerprint: str, runtime: RuntimeChoice
+) -> nn.Module:
+    """Let OpenVINO run a network in one of ``precisions``; without any, return the network itself."""
+    if not precisions or runtime == "torch":
+        return network
+    from .openvino_network import OpenVinoNetwork, Plan
+
+    return OpenVinoNetwork(network, Plan(runtime, precisions, fingerprint)).eval()
 
 
 def find_checkpoint(

@@ -16,6 +16,7 @@ from ..frames import resize_depth
 from ..geometry import DepthKind
 from .base import DepthModel, Features, ModelInfo
 from .preprocess import AS_AUTHORS, Preprocessing, input_size_hw, pad_to_multiple, preprocess
+from .runtime import Runtime, torch_runtime
 
 
 class NetworkModel:
@@ -61,6 +62,22 @@ class NetworkModel:
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
         return self._weight.dtype
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the network; where that depends on the size, what runs pictures of the size met last."""
+        chosen = getattr(self.network, "runtime", None)
+        return chosen if isinstance(chosen, Runtime) else torch_runtime(self._info, self.device, self.dtype)
+
+    def prepare(self, input_hw: tuple[int, int]) -> Runtime:
+        """Get ready for pictures of the size that ``input_size_hw`` gives, and return what will run them."""
+        network: Any = self.network
+        if hasattr(network, "prepare"):
+            padded_bchw = torch.empty(1, 1, *input_hw)
+            if self._preprocessing.fit == "pad":
+                padded_bchw, _ = pad_to_multiple(padded_bchw, self._info)
+            network.prepare((padded_bchw.shape[2], padded_bchw.shape[3]))
+        return self.runtime
 
     @property
     def recordable(self) -> bool:

@@ -60,6 +60,13 @@ def prepare(options: FolderOptions, layout: Layout, run: Entry) -> Verdict:
     return "resumed"
 
 
+def earlier_settings(directory: Path) -> dict[str, object]:
+    """Return the settings of the run that a folder holds, finished or not; empty where it holds none."""
+    found = _find_run(directory)
+    settings = found.run.get("settings") if found is not None else None
+    return settings if isinstance(settings, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class _FoundRun:
     """An earlier run in a folder."""
