@@ -171,10 +171,13 @@ def _build_display(build: Builder) -> None:
     placed = build.node("GeometryNodeDeleteGeometry", placed, build.negated(valid), domain="POINT", mode="ALL").outputs[
         0
     ]
+    # Conditions that are one value for all pixels: what is not wanted is not computed.
+    cutting = build.compare("GREATER_THAN", given["Edge Cut"], 0.0)
     jump = _jump(build, given)
     cut = build.node("GeometryNodeDeleteGeometry", placed, jump, domain="EDGE", mode="EDGE_FACE").outputs[0]
-    surface = build.switch("GEOMETRY", build.compare("GREATER_THAN", given["Edge Cut"], 0.0), placed, cut)
-    shown = build.switch("GEOMETRY", given["As Points"], surface, _points(build, placed, jump, given))
+    surface = build.switch("GEOMETRY", cutting, placed, cut)
+    kept = build.switch("BOOLEAN", cutting, True, build.negated(_on_edges(build, jump)))
+    shown = build.switch("GEOMETRY", given["As Points"], surface, _points(build, placed, kept, given))
     shown = build.node("GeometryNodeSetMaterial", shown, None, given["Material"]).outputs[0]
     build.node("NodeGroupOutput", shown)
 
@@ -200,26 +203,31 @@ def _distance(build: Builder, depth: Any, given: Any) -> Any:
 
 def _jump(build: Builder, given: Any) -> Any:
     """Return, for each edge, whether its ends' distances differ by more than the allowed share of the nearer."""
+    distance = build.node("ShaderNodeSeparateXYZ", build.node("GeometryNodeInputPosition").outputs[0]).outputs["Y"]
     ends = build.node("GeometryNodeInputMeshEdgeVertices").outputs
-    a, b = (build.node("ShaderNodeSeparateXYZ", ends[f"Position {n}"]).outputs["Y"] for n in (1, 2))
+    a, b = (
+        build.node(
+            "GeometryNodeFieldAtIndex", distance, ends[f"Vertex Index {n}"], data_type="FLOAT", domain="POINT"
+        ).outputs[0]
+        for n in (1, 2)
+    )
     step = build.math("ABSOLUTE", build.math("SUBTRACT", a, b))
     allowed = build.math("MULTIPLY", build.math("MINIMUM", a, b), given["Edge Cut"])
-    return build.both(
-        build.compare("GREATER_THAN", step, allowed), build.compare("GREATER_THAN", given["Edge Cut"], 0.0)
-    )
+    return build.compare("GREATER_THAN", step, allowed)
 
 
-def _points(build: Builder, placed: Any, jump: Any, given: Any) -> Any:
-    on_edge = _output(build.node("GeometryNodeFieldOnDomain", jump, data_type="BOOLEAN", domain="EDGE"))
+def _on_edges(build: Builder, jump: Any) -> Any:
+    return _output(build.node("GeometryNodeFieldOnDomain", jump, data_type="BOOLEAN", domain="EDGE"))
+
+
+def _points(build: Builder, placed: Any, kept: Any, given: Any) -> Any:
     # Half the distance between neighbours at that depth.
     position = build.node("ShaderNodeSeparateXYZ", build.node("GeometryNodeInputPosition").outputs[0]).outputs["Y"]
     pitch = build.math("MULTIPLY", given["Pixel Angle"], given["Stride"])
     radius = build.math(
         "MULTIPLY", build.math("MULTIPLY", position, pitch), build.math("MULTIPLY", given["Point Size"], 0.5)
     )
-    return build.node(
-        "GeometryNodeMeshToPoints", placed, build.negated(on_edge), None, radius, mode="VERTICES"
-    ).outputs[0]
+    return build.node("GeometryNodeMeshToPoints", placed, kept, None, radius, mode="VERTICES").outputs[0]
 
 
 def _painted(build: Builder, pixels: Any, given: Any) -> Any:
