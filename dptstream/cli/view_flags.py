@@ -29,7 +29,7 @@ class LookFlags:
     """Distance given to its far end; metric depth is taken as it is."""
     cut_far: bool = False
     """Leave out the backdrop at the far end, such as the sky."""
-    edge_threshold: float = 0.04
+    edge_threshold: float = 0.02
     """Largest step from pixel to pixel that is no edge, as a share of the distance, for a map 640 pixels wide; 0 cuts
     nothing."""
     stride: int = 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import MissingExtraError
 from .graphics import PACKAGES, load_open3d
 from .hud import NEAREST, Lettering, lettering
-from .poses import Frame, Pose
+from .poses import Frame, Lens, Pose
 from .settings import ViewSettings
 from .updating import Drawing
 
@@ -97,20 +97,20 @@ class Canvas:
         self._window.get_render_option().point_size = float(settings.point_size)
         self._stale = True
 
-    def look(self, pose: Pose, frame: Frame, focal_share: float) -> None:
+    def look(self, pose: Pose, frame: Frame, lens: Lens) -> None:
         """Put the eye somewhere.
 
         Args:
             pose: Where.
             frame: What the scene spans: the mouse turns around its pivot.
-            focal_share: Focal length as a share of the window's height.
+            lens: How much it sees.
         """
-        if self._frame != frame:
+        if self._frame is not frame:
             self._frame = frame
             self._bound(frame)
         control = self._window.get_view_control()
         width, height = self.size_wh
-        focal = focal_share * height
+        focal = lens.focal_share * height
         parameters = self._o3d.camera.PinholeCameraParameters()
         parameters.intrinsic = self._o3d.camera.PinholeCameraIntrinsic(
             width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5

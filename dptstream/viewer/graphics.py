@@ -11,12 +11,16 @@ PACKAGES = "libgl1 libegl1 libusb-1.0-0 libgomp1 libgl1-mesa-dri"
 """What Open3D needs on Debian and Ubuntu beyond its wheel."""
 _PROBE_SECONDS = 60
 _PROBE = """
-import open3d
+import os, sys
+try:
+    import open3d
+except ImportError as error:
+    print(f"missing {error.name or ''}" if isinstance(error, ModuleNotFoundError) else f"broken {error}", flush=True)
+    os._exit(0)
 open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
 window = open3d.visualization.Visualizer()
 made = window.create_window(width=64, height=64, visible=False)
 print("window" if made and window.get_render_option() is not None else "none", flush=True)
-import os
 os._exit(0)
 """
 
@@ -26,38 +30,46 @@ def load_open3d() -> Any:
     try:
         import open3d
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "open3d":
-            raise MissingExtraError(f"Open3D lacks the Python package {error.name}: pip install {error.name}") from None
-        raise MissingExtraError(
-            'the point-cloud window needs Open3D: pip install "dptstream[viewer]"; '
-            "or see it in a browser, which needs none: dptstream view --web"
-        ) from None
+        raise MissingExtraError(_missing(error.name or "open3d")) from None
     except (ImportError, OSError) as error:  # a library that the loader does not find
-        raise MissingExtraError(_advice(" ".join(str(error).split()))) from None
+        raise MissingExtraError(_advice(str(error))) from None
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
     return open3d
 
 
 def check_graphics() -> None:
     """Open a tiny window in a process of its own, which may die of it; raises MissingExtraError where that fails."""
-    load_open3d()
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise MissingExtraError(_advice(f"no window opened within {_PROBE_SECONDS} s")) from None
-    if "window" not in probe.stdout.split():
-        lines = [line.strip() for line in (probe.stderr + probe.stdout).splitlines() if line.strip()]
-        why = lines[-1] if lines else f"the graphics stack ended the process ({probe.returncode})"
-        raise MissingExtraError(_advice(why))
+    last = next((line for line in reversed(probe.stdout.splitlines()) if line.strip()), "")
+    if last == "window":
+        return
+    verdict, _, what = last.partition(" ")
+    if verdict == "missing":
+        raise MissingExtraError(_missing(what))
+    complaint = next((line.strip() for line in reversed(probe.stderr.splitlines()) if line.strip()), "")
+    raise MissingExtraError(_advice(what or complaint or f"the graphics stack ended the process ({probe.returncode})"))
+
+
+def _missing(module: str) -> str:
+    if module.partition(".")[0] != "open3d":
+        return f"Open3D lacks the Python package {module}: pip install {module}"
+    return (
+        'the point-cloud window needs Open3D: pip install "dptstream[viewer]"; '
+        "or see it in a browser, which needs none: dptstream view --web"
+    )
 
 
 def _advice(why: str) -> str:
+    why = " ".join(why.split())[:200]
     display = "" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else " (no DISPLAY is set)"
     if sys.platform != "linux":
-        return f"Open3D cannot open a window: {why[:200]}; update the graphics driver, or use: dptstream view --web"
+        return f"Open3D cannot open a window: {why}; update the graphics driver, or use: dptstream view --web"
     return (
-        f"Open3D cannot open a window{display}: {why[:200]}; install its libraries (Debian, Ubuntu: apt-get install "
+        f"Open3D cannot open a window{display}: {why}; install its libraries (Debian, Ubuntu: apt-get install "
         f"{PACKAGES}), or use: dptstream view --web"
     )

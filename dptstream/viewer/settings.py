@@ -130,7 +130,7 @@ class ViewSettings:
     """Leave that backdrop out."""
     edge_cut: bool = True
     """Cut surfaces, and leave points out, where depth jumps."""
-    edge_threshold: float = 0.04
+    edge_threshold: float = 0.02
     """Largest step from pixel to pixel that is no jump, as a share of the nearer distance, for a map 640 pixels wide;
     see ``edge_tolerance``."""
     stride: int = 1

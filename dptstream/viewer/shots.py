@@ -13,17 +13,15 @@ from .canvas import Canvas
 from .cloud import Cloud
 from .exports import save_cloud
 from .feeds import Feed
-from .poses import frame_of, orbited, swing
+from .poses import Lens, frame_of, orbited, swing
 from .scene import Scene
 from .sequence import SequenceFeed
 from .settings import Mode, ViewSettings
 from .updating import draw
-from .window import VideoWriter, fitting_focal_share
+from .window import VideoWriter
 
 ORBIT_FPS = 25
 """Pictures a second of an orbit."""
-_MARGIN = 0.94
-"""Share of the picture that the scene fills."""
 _POLL_SECONDS = 0.2
 
 
@@ -40,8 +38,8 @@ def snapshot(
     frame = frame_of(drawing.cloud)
     with Canvas("dptstream", size_wh, visible=False) as canvas:
         canvas.put(drawing, settings)
-        pose = orbited(frame, yaw_deg=yaw_deg, pitch_deg=pitch_deg)
-        canvas.look(pose, frame, fitting_focal_share(drawing, size_wh) * _MARGIN)
+        lens = Lens.fitting(drawing.cloud, size_wh)
+        canvas.look(orbited(frame, lens.tangents, yaw_deg=yaw_deg, pitch_deg=pitch_deg), frame, lens)
         return canvas.picture()
 
 
@@ -64,15 +62,15 @@ def film_orbit(
     scene, count = Scene(), max(1, round(seconds * ORBIT_FPS))
     drawing = draw(scene, message_at(0.0), settings)
     frame = frame_of(drawing.cloud)  # held, so that the eye does not shake with the depth
-    focal_share = fitting_focal_share(drawing, size_wh) * _MARGIN
+    lens = Lens.fitting(drawing.cloud, size_wh)
     with Canvas("dptstream", size_wh, visible=False) as canvas:
         canvas.put(drawing, settings)
-        for number, pose in enumerate(swing(frame, count)):
+        for number, pose in enumerate(swing(frame, lens.tangents, count)):
             message = message_at(number / ORBIT_FPS)
             if message is not drawing.message:
                 drawing = draw(scene, message, settings)
                 canvas.put(drawing, settings)
-            canvas.look(pose, frame, focal_share)
+            canvas.look(pose, frame, lens)
             writer.write(canvas.picture())
     return count
 

@@ -16,7 +16,7 @@ from .canvas import Canvas
 from .exports import png_bytes, save_bytes, save_cloud
 from .feeds import Feed
 from .keys import KEYS, key_lines, words
-from .poses import Frame, frame_of, orbited, own_view
+from .poses import Frame, Lens, frame_of, orbited, own_view
 from .scene import Scene
 from .settings import ViewSettings
 from .updating import Drawing, Updater
@@ -26,8 +26,6 @@ _FRAME_SECONDS = 1 / 60
 _SAID_SECONDS = 4.0
 """How long an answer to a key stays on the screen."""
 _STATUS_SECONDS = 0.5
-_MARGIN = 0.94
-"""Share of the window that the camera's picture fills."""
 _VIDEO_FPS = 25
 _ESCAPE, _SPACE, _F11 = 256, 32, 300
 _RIGHT, _LEFT, _HOME, _END = 262, 263, 268, 269
@@ -80,7 +78,7 @@ class Window:
         self._updater = Updater(feed, settings)
         self._canvas = Canvas(f"dptstream: {feed.title}", size_wh, visible=visible)
         self._drawing: Drawing | None = None
-        self._frame = Frame(2.0, 1.0, 10.0)
+        self._frame = Frame()
         self._keys_shown = True
         self._answer: tuple[str, float] = ("", 0.0)
         self._status = ("", 0.0)
@@ -134,12 +132,9 @@ class Window:
         if self._drawing is None:
             return
         self._frame = frame_of(self._drawing.cloud)
-        self._canvas.look(own_view() if own else orbited(self._frame), self._frame, self._focal_share(own=own))
-
-    def _focal_share(self, *, own: bool) -> float:
-        """Return the focal length, as a share of the window's height, with which the camera's picture fits in."""
-        assert self._drawing is not None
-        return fitting_focal_share(self._drawing, self._canvas.size_wh) * (1 if own else _MARGIN)
+        lens = Lens.fitting(self._drawing.cloud, self._canvas.size_wh)
+        pose = own_view() if own else orbited(self._frame, lens.tangents)
+        self._canvas.look(pose, self._frame, lens)
 
     # What stands on the screen.
 
@@ -322,9 +317,3 @@ class Window:
             self._stop_recording()
             self._stop_recording = None
             self._say("the recording is saved")
-
-
-def fitting_focal_share(drawing: Drawing, size_wh: tuple[int, int]) -> float:
-    """Return the focal length, as a share of a window's height, with which the whole picture fits into it."""
-    camera, (width, height) = drawing.cloud.camera, size_wh
-    return min(camera.fx / camera.width * width, camera.fy / camera.height * height) / height
