@@ -1,6 +1,8 @@
-"""A network camera whose connections break."""
+"""Network cameras whose connections break."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,18 @@ from dptstream.sources.playback import Playback
 from dptstream.wire.publisher import Publisher
 from dptstream.wire.subscriber import Subscriber
 from tests.cameras import mjpeg_camera
+from tests.clip_cameras import MjpegCamera, RtspCamera
 
 from .toys import ToyModel
+
+CLIP = Path(__file__).parents[2] / "examples" / "media" / "big_buck_bunny.mp4"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in ten seconds"
+        time.sleep(0.005)
 
 
 def test_a_network_camera_is_live_and_comes_back_as_a_new_session(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +60,42 @@ def test_a_network_camera_is_live_and_comes_back_as_a_new_session(monkeypatch: p
         assert time.monotonic() - begin < 2
     assert player.failure is None
     assert len(sessions) == 3
+
+
+@pytest.mark.parametrize("camera_class", [MjpegCamera, RtspCamera])
+def test_cameras_that_play_a_real_stream_are_fresh_and_come_back_after_a_cut(
+    camera_class: type[MjpegCamera] | type[RtspCamera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(player_module, "FIRST_RETRY_SECONDS", 0.05)
+    with (
+        camera_class(CLIP) as camera,
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        Subscriber(publisher.endpoint, capacity=1000) as subscriber,
+    ):
+        player = EnginePlayer(
+            "cam1",
+            lambda: Playback(lambda options: open_source(camera.address, options)),
+            lambda smoothing: ZmqSink(publisher, name="cam1", smoothing=smoothing),
+            Network(ToyModel(), temporal="off"),
+            config=EngineConfig(policy="live"),
+        )
+        player.start()
+        frames = subscriber.frames(timeout=20)
+        before = [next(frames) for _ in range(10)]
+        camera.fault = "refusing"
+        wait_for(lambda: player.report().state == "waiting")
+        connections = camera.connections
+        time.sleep(0.3)  # it knocks, and nobody answers
+        camera.fault = "none"
+        begin = time.monotonic()
+        session = before[0].session
+        after = next(message for message in frames if message.session != session)
+        assert time.monotonic() - begin < 5
+        ages = [time.time_ns() - (message.captured_unix_ns or 0) for message in (next(frames) for _ in range(10))]
+        player.stop()
+        assert player.join(5)
+    assert camera.connections > connections
+    assert (after.sequence, after.source.width, after.source.height) == (0, 640, 360)
+    assert sorted(ages)[5] < 0.5e9
+    assert player.failure is None
+    assert player.report().sessions == 2
