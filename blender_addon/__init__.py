@@ -7,7 +7,17 @@ more name there. This file and whatever else knows no ``bpy`` can be imported wi
 from importlib import import_module
 from types import ModuleType
 
-MODULES: tuple[str, ...] = ("ownership", "preferences", "steering", "live", "properties", "operators", "panel")
+MODULES: tuple[str, ...] = (
+    "ownership",
+    "preferences",
+    "steering",
+    "live",
+    "properties",
+    "operators",
+    "panel",
+    "sequence",
+    "bake",
+)
 """Names of the modules that register something, each after those it needs."""
 
 
