@@ -72,6 +72,7 @@ def test_look_ahead_beats_the_causal_default_on_every_measure(report: Report) ->
         if getattr(causal, name) is not None:
             assert getattr(ahead, name) < getattr(causal, name), name
     assert ahead.delta1 >= causal.delta1
+    assert ahead.cut_recovery == causal.cut_recovery == 0
     assert ahead.scale_drift <= causal.scale_drift + 0.005  # two means of 15 frames of one shot tell no more
     assert abs(ahead.lag) <= abs(causal.lag) + 0.05  # both are within the estimator's error of none
 
