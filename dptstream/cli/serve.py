@@ -1,5 +1,6 @@
 """``dptstream serve``: live depth for any number of consumers."""
 
+import gc
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -159,6 +160,11 @@ class Serve:
             control = self._open_control(players, publisher.endpoint, lines)
             if metrics is not None:
                 lines.say(f"metrics  at {exits.enter_context(metrics).url}")
+            # All that was loaded stays: looking through it for garbage, as Python does now and then, stops every feed for
+            # a tenth of a second.
+            gc.collect()
+            gc.freeze()
+            exits.callback(gc.unfreeze)
             code = serve_until_the_end(players, publisher, control, lines)
         leave_if_stuck(players, code)
         return code
