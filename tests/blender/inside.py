@@ -2,6 +2,7 @@
 
 import importlib
 import threading
+from pathlib import Path
 from typing import Any
 
 import addon_utils
@@ -21,6 +22,21 @@ def install(path: str) -> None:
         "FINISHED"
     }
     assert addon_utils.check(MODULE) == (True, True)
+
+
+def install_from_index(index: str) -> list[str]:
+    """Add a repository and install the extension from it, as Preferences > Get Extensions does; return its wheels."""
+    preferences = bpy.context.preferences
+    preferences.system.use_online_access = True
+    repository = preferences.extensions.repos.new(name="Depth", module="depth", remote_url=index)
+    repository.use_remote_url = True
+    number = list(preferences.extensions.repos).index(repository)
+    assert bpy.ops.extensions.repo_sync(repo_index=number) == {"FINISHED"}
+    assert bpy.ops.extensions.package_install(repo_index=number, pkg_id="dptstream") == {"FINISHED"}
+    assert addon_utils.check("bl_ext.depth.dptstream") == (True, True)
+    zmq = importlib.import_module("zmq")
+    assert ".local" in str(zmq.__file__)
+    return [path.name for path in Path(repository.directory, "dptstream/wheels").iterdir()]
 
 
 def new_file() -> None:

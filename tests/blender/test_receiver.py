@@ -1,0 +1,187 @@
+"""The part of the extension that knows no bpy, in plain Python."""
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blender_addon.control import Asking, Question
+from blender_addon.receiver import Picture, Receiver, linear_colors
+from blender_addon.server import Order, Server, camera_location, control_endpoint, sequence_location
+from dptstream.errors import WireError
+from dptstream.wire.control import ControlServer
+
+from .conftest import ROOT
+from .publishing import feed, slope
+
+
+def take(receiver: Receiver, seconds: float = 10.0) -> Picture:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        picture = receiver.take()
+        if picture is not None:
+            return picture
+        time.sleep(0.005)
+    raise AssertionError(f"no frame came; {receiver.report()}")
+
+
+def test_a_frame_is_laid_out_as_blenders_fast_calls_want_it() -> None:
+    with feed(slope) as endpoint:
+        receiver = Receiver(endpoint)
+        picture = take(receiver)
+        receiver.close()
+    assert picture.depth.shape == (20 * 32,)
+    assert picture.colors is not None
+    assert picture.colors.shape == (20 * 32 * 4,)
+    for values in (picture.depth, picture.colors):
+        assert values.dtype == np.float32
+        assert values.flags.c_contiguous
+    np.testing.assert_array_equal(picture.depth, picture.message.depth.values().reshape(-1))
+
+
+def test_only_the_newest_frame_waits() -> None:
+    with feed(slope, fps=200) as endpoint:
+        receiver = Receiver(endpoint)
+        first = take(receiver).message.sequence
+        time.sleep(0.5)
+        second = take(receiver).message.sequence
+        skipped = receiver.report().stats.skipped
+        receiver.close()
+    assert second - first > 20
+    assert skipped > 10
+
+
+def test_a_colour_is_taken_to_linear_light() -> None:
+    colors = linear_colors(np.array([[[0, 10, 188], [255, 128, 64]]], np.uint8), 1, 2).reshape(2, 4)
+    np.testing.assert_allclose(colors[:, :3], [[0, 0.0030353, 0.5028865], [1, 0.2158605, 0.0512695]], atol=1e-6)
+    assert (colors[:, 3] == 1).all()
+
+
+def test_a_picture_of_another_size_lends_its_nearest_pixels() -> None:
+    picture = np.zeros((2, 4, 3), np.uint8)
+    picture[:, 2:] = 255
+    colors = linear_colors(picture, 4, 8).reshape(4, 8, 4)
+    assert (colors[:, :4, :3] == 0).all()
+    assert (colors[:, 4:, :3] == 1).all()
+
+
+def test_threads_end_with_close_whether_or_not_anybody_sends() -> None:
+    before = threading.active_count()
+    receiver = Receiver("tcp://127.0.0.1:1")
+    assert threading.active_count() == before + 2
+    receiver.close()
+    receiver.close()
+    assert threading.active_count() == before
+
+
+def test_without_a_choice_another_feed_is_followed_when_the_first_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blender_addon.receiver.SILENT_SECONDS", 0.2)
+
+    def first(sequence: int) -> object:
+        return slope(sequence, feed="first" if sequence < 10 else "second")
+
+    with feed(first) as endpoint:  # type: ignore[arg-type]
+        receiver = Receiver(endpoint)
+        assert take(receiver).message.feed == "first"
+        deadline = time.monotonic() + 10
+        while take(receiver).message.feed != "second":
+            assert time.monotonic() < deadline
+        receiver.close()
+
+
+def test_keys_that_cannot_be_read_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with pytest.raises(WireError, match="makes keys"):
+        Receiver("tcp://127.0.0.1:5577", keys=tmp_path)
+    with pytest.raises(ValueError, match="tcp://HOST:PORT"):
+        Receiver("nowhere")
+    assert threading.active_count() == before
+
+
+def test_the_command_of_a_server_says_all_that_was_chosen() -> None:
+    order = Order("python", "clip.mp4", "tcp://127.0.0.1:5577")
+    assert order.command() == [
+        *("python", "-m", "dptstream", "serve", "--bind=tcp://127.0.0.1:5577", "--temporal=default", "--live", "--"),
+        "clip.mp4",
+    ]
+    full = replace(order, control="tcp://127.0.0.1:9", model="tiny", size=280, smoothing="off", loop=True).command()
+    assert {"--control=tcp://127.0.0.1:9", "--model=tiny", "--size=280", "--temporal=off", "--loop"} <= set(full)
+
+
+def test_dptstream_understands_the_command(tmp_path: Path) -> None:
+    command = Order(
+        sys.executable, str(tmp_path / "-clip.mp4"), "tcp://127.0.0.1:*", model="tiny", size=56, loop=True
+    ).command()
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert "no such file" in told.stderr
+
+
+def test_a_server_that_ignores_being_asked_to_end_is_ended() -> None:
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    server = Server([sys.executable, "-c", code])
+    while not server.log():
+        time.sleep(0.01)
+    begin = time.monotonic()
+    server.stop()
+    assert not server.running
+    assert time.monotonic() - begin < 10
+
+
+def test_a_log_keeps_its_last_lines_whatever_bytes_they_hold() -> None:
+    code = "import sys; [print(n) for n in range(1000)]; sys.stdout.buffer.write(b'\\xff end\\n')"
+    server = Server([sys.executable, "-c", code])
+    while server.running:
+        time.sleep(0.01)
+    server.stop()
+    assert len(server.log()) == 400
+    assert server.log(1) == ["\ufffd end"]
+
+
+@pytest.mark.parametrize(
+    ("text", "location"), [("0", "camera:0"), ("Webcam HD", "camera:Webcam HD"), ("/dev/video2", "/dev/video2")]
+)
+def test_cameras_are_named_as_dptstream_does(text: str, location: str) -> None:
+    assert camera_location(text) == location
+
+
+def test_numbered_pictures_become_a_pattern() -> None:
+    assert Path(sequence_location("/shots/a_10%.0001.png")) == Path("/shots/a_10%%.%04d.png")
+    assert sequence_location("still.png") == "still.png"
+
+
+def test_orders_go_to_the_port_after_that_of_the_feed() -> None:
+    assert control_endpoint("tcp://127.0.0.1:5577") == "tcp://127.0.0.1:5578"
+    assert control_endpoint("ipc:///tmp/feed") == "ipc:///tmp/feed-control"
+
+
+class _Handler:
+    """Takes sizes and refuses models."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int | None] = []
+
+    def size(self, *, pixels: int | None) -> None:
+        self.sizes.append(pixels)
+
+    def model(self, *, name: str) -> None:
+        raise ValueError(f"there is no model {name!r}")
+
+
+def test_orders_are_given_one_after_another_until_one_is_refused() -> None:
+    handler = _Handler()
+    with ControlServer(handler, "tcp://127.0.0.1:*") as server:  # type: ignore[arg-type]
+        questions = [
+            Question("size", {"pixels": 56}),
+            Question("model", {"name": "x"}),
+            Question("size", {"pixels": 8}),
+        ]
+        asking = Asking(server.endpoint, questions)
+        asking.wait(10)
+    assert not asking.busy
+    assert asking.problem == "there is no model 'x'"
+    assert handler.sizes == [56]
