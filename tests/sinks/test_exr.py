@@ -182,7 +182,7 @@ def test_opencv_reads_the_values_back(tmp_path: Path) -> None:
     """OpenCV 5's wheels come without OpenEXR, so another Python may stand in: OpenCV 4's have it."""
     path, read = _written(tmp_path), tmp_path / "read.npy"
     environment = {**os.environ, "OPENCV_IO_ENABLE_OPENEXR": "1"}
-    for python in (sys.executable, os.environ.get("DPTSTREAM_BPY_PYTHON", "")):
+    for python in (sys.executable, *os.environ.get("DPTSTREAM_BPY_PYTHON", "").split(os.pathsep)):
         if python and not subprocess.run([python, "-c", OPENCV_HAS_EXR], env=environment).returncode:
             subprocess.run([python, "-c", OPENCV_READER, str(path), str(read)], env=environment, check=True)
             np.testing.assert_array_equal(np.load(read), expected())
@@ -200,7 +200,7 @@ def test_opencv_reads_the_values_back(tmp_path: Path) -> None:
 )
 def test_blenders_image_node_reads_a_sequence_back(tmp_path: Path, kind: DepthKind, choices: dict) -> None:  # type: ignore[type-arg]
     """In geometry nodes, by scene frame, as the add-on reads recorded depth."""
-    python = os.environ.get("DPTSTREAM_BPY_PYTHON")
+    python = os.environ.get("DPTSTREAM_BPY_PYTHON", "").split(os.pathsep)[0]
     if not python:
         pytest.skip("set DPTSTREAM_BPY_PYTHON to a Python that has bpy")
     run(FolderOptions(tmp_path / "out", ("exr",), numbering="blender", **choices), toy_feed(kind))
