@@ -81,6 +81,8 @@ class Receiver:
         self._skipped = 0
         self._notice = ""
         self._closing = threading.Event()
+        self.tap: Callable[[FrameMessage], None] | None = None
+        """Called from the receiving thread with each frame of the feed that is followed; it must not wait."""
         self._warnings = _Warnings()
         self._logger = logging.getLogger(wire.__name__)
         self._subscriber: Any = module.Subscriber(endpoint, keys=client, on_message=self._note)
@@ -148,6 +150,9 @@ class Receiver:
             with suppress(errors.WireError):
                 for message in self._subscriber.frames(follow=True):
                     if self._is_wanted(message.feed):
+                        tap = self.tap
+                        if tap is not None:
+                            tap(message)
                         self._deliver(message)
             self._closing.wait(_RETRY_SECONDS)
 
