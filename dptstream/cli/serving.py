@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..errors import describe
+from .flags import device_words
 from .listening import ending_by_signal
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class StatusLines:
         """Say which network runs where, and who may use it."""
         info, self._device = model.info, model.device
         unit = f"{info.kind.value.replace('_', ' ')} depth" + (f" in {info.kind.unit}" if info.kind.unit else "")
-        self.say(f"model    {info.name} on {model.device}: {unit}; licence of the weights: {info.license}")
+        self.say(f"model    {info.name} on {device_words(model)}: {unit}; licence of the weights: {info.license}")
 
     def serving(self, publisher: "Publisher", control: str | None, reports: "Sequence[FeedReport]") -> None:
         """Say what is served where."""

@@ -26,7 +26,8 @@ class EngineConfig:
     slots: int | None = None
     """Buffer sets in flight; None is two more than ``workers``, live one more."""
     workers: int | None = None
-    """Threads that run the network; None is one on a GPU (its streams overlap by themselves) and up to four on the CPU."""
+    """Threads that run the network; None is one on a GPU (its streams overlap by themselves) and, live, on the CPU;
+    else up to four on the CPU."""
     batch: int | None = None
     """Pictures that go through the network together, as far as their sizes and a shot's needs allow; None is one, but on a
     CUDA device with room for it and the ``lossless`` policy four."""
@@ -71,8 +72,8 @@ class EngineConfig:
         if self.workers is not None:
             return max(1, self.workers)
         # On the CPU one frame a thread scales better than many threads a frame: nobody waits at a
-        # barrier for a thread that the decoder or a writer has pushed aside.
-        return min(4, cpu_count()) if device.type == "cpu" and self.pipelined else 1
+        # barrier for a thread that the decoder or a writer has pushed aside. Live, a frame's age counts for more.
+        return min(4, cpu_count()) if device.type == "cpu" and self.pipelined and self.policy != "live" else 1
 
     def threads_for(self, device: torch.device, *, in_order: bool = False) -> int:
         """Return how many threads each of them shares one frame's work among, on the CPU."""
