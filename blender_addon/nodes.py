@@ -118,6 +118,15 @@ class Builder:
         node = self.node("GeometryNodeStoreNamedAttribute", geometry, None, name, value, data_type=kind, domain="POINT")
         return node.outputs[0]
 
+    def at_index(self, value: Any, index: Any) -> Any:
+        """Return the float that a point of this geometry has."""
+        node = self.node("GeometryNodeFieldAtIndex", data_type="FLOAT", domain="POINT")
+        # 4.2 has these two in the other order.
+        for name, socket in (("Value", value), ("Index", index)):
+            wanted = next(found for found in node.inputs if found.enabled and found.name == name)
+            self.tree.links.new(socket, wanted)
+        return _output(node)
+
     def sampled(self, kind: str, geometry: Any, value: Any, index: Any) -> Any:
         """Return the value that another geometry has at a point."""
         return _output(self.node("GeometryNodeSampleIndex", geometry, value, index, data_type=kind, domain="POINT"))
@@ -205,12 +214,7 @@ def _jump(build: Builder, given: Any) -> Any:
     """Return, for each edge, whether its ends' distances differ by more than the allowed share of the nearer."""
     distance = build.node("ShaderNodeSeparateXYZ", build.node("GeometryNodeInputPosition").outputs[0]).outputs["Y"]
     ends = build.node("GeometryNodeInputMeshEdgeVertices").outputs
-    a, b = (
-        build.node(
-            "GeometryNodeFieldAtIndex", distance, ends[f"Vertex Index {n}"], data_type="FLOAT", domain="POINT"
-        ).outputs[0]
-        for n in (1, 2)
-    )
+    a, b = (build.at_index(distance, ends[f"Vertex Index {n}"]) for n in (1, 2))
     step = build.math("ABSOLUTE", build.math("SUBTRACT", a, b))
     allowed = build.math("MULTIPLY", build.math("MINIMUM", a, b), given["Edge Cut"])
     return build.compare("GREATER_THAN", step, allowed)
