@@ -17,6 +17,8 @@ MODULES: tuple[str, ...] = (
     "panel",
     "sequence",
     "bake",
+    "take",
+    "recorded_panel",
 )
 """Names of the modules that register something, each after those it needs."""
 
