@@ -45,7 +45,7 @@ class PlayFlags:
     """Infer every frame; files are lossless by themselves. A camera's frames then queue up, and grow old."""
     pace: bool = False
     """Play a file at its own speed. Recordings always do."""
-    deadline_ms: float | None = None
+    deadline_ms: Annotated[float | None, tyro.conf.arg(aliases=["--deadline"], metavar="MS")] = None
     """With live input, also drop frames older than this before inference."""
 
     def config(self, *, live: bool, workers: int | None) -> "EngineConfig":
@@ -241,6 +241,11 @@ class Serve:
 
         paths = {name: Path(location) for name, location in feeds.items()}
         recordings = {name for name, path in paths.items() if path.is_file() and is_recording(path)}
+        if recordings and self.selection != SourceFlags():
+            raise ValueError(
+                f"{', '.join(sorted(recordings))} is a recording, which plays whole: leave out --start, --end, --every, "
+                "--fps, --crop and --picture-rate, or go to a moment with `dptstream ctl seek`"
+            )
         # What cannot be opened is said before the network is loaded.
         opened = {name: self._opener(feeds[name])() for name in feeds if name not in recordings}
         network: Network | None = None

@@ -51,6 +51,8 @@ class FeedReport:
     """How many sessions there were, the present one included."""
     note: str = ""
     """What is wrong at present; empty if nothing is."""
+    dropped_pts: tuple[int, ...] = ()
+    """Presentation times of the frames dropped last, in ticks of the source's time base, oldest first."""
 
 
 class Player(Protocol):

@@ -24,6 +24,7 @@ FIRST_RETRY_SECONDS = 0.5
 """How long a lost connection is left alone at first; twice as long after each failure."""
 LONGEST_RETRY_SECONDS = 10.0
 """The longest such pause."""
+_KEPT_PTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ class EnginePlayer:
                 latency_ms_p95=p95,
                 sessions=self._sessions,
                 note=self._note,
+                dropped_pts=counts.dropped_pts,
             )
 
     def _play(self) -> None:
@@ -257,6 +259,7 @@ class EnginePlayer:
                 received=before.received + progress.received,
                 dropped=before.dropped + progress.drops.total,
                 late=before.late + progress.drops.late,
+                dropped_pts=progress.drops.recent_pts[-_KEPT_PTS:] or before.dropped_pts,
             )
             self._rate.take(self._now.received, self._now.frames)
             self._latency_ms = progress.latency_ms or self._latency_ms
@@ -269,12 +272,13 @@ class EnginePlayer:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Sums over all sessions."""
+    """Sums over all sessions, and the last frames dropped."""
 
     frames: int = 0
     received: int = 0
     dropped: int = 0
     late: int = 0
+    dropped_pts: tuple[int, ...] = ()
 
 
 def _check(network: Network, info: SourceInfo) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import SourceError, describe
 from ..models.base import DepthModel
-from ..sources.recording import Recording
+from ..sources.recording import Recording, TakeClock
 from ..wire import EndMessage, FrameMessage
 from ..wire.messages import EndReason, FeedState, printable
 from ..wire.publisher import Publisher
@@ -38,6 +38,7 @@ class RecordingPlayer:
         self.failure: Exception | None = None
         self._path, self._publisher = path, publisher
         with Recording(path) as recording:
+            self._seconds = recording.seconds
             self._first = next(iter(recording), None)
         if self._first is None:
             raise SourceError(f"{path} holds no frame")
@@ -70,7 +71,9 @@ class RecordingPlayer:
         self._paused = paused
 
     def seek(self, seconds: float) -> None:
-        """Go on with the first frame that is at least ``seconds`` after the first one; behind the last one, end."""
+        """Go on with the frame at ``seconds`` after the first one; raises ValueError where there is none."""
+        if self._seconds is not None and seconds >= self._seconds:
+            raise ValueError(f"{self._path} ends at {self._seconds:.2f} s; cannot go to {seconds:g} s")
         self._target = seconds
 
     def set_loop(self, *, enabled: bool) -> None:
@@ -168,13 +171,10 @@ class RecordingPlayer:
 
 def _from(seconds: float | None, messages: Recording) -> Iterator[FrameMessage]:
     """Yield messages from ``seconds`` after the first one on; a change of session is a jump."""
-    begin: float | None = None
-    session: str | None = None
-    started = seconds is None
+    clock, session = TakeClock(), ""
     for message in messages:
-        begin = message.pts_seconds if begin is None else begin
-        changed = session is not None and message.session != session
+        changed = session not in ("", message.session)
         session = message.session
-        started = started or message.pts_seconds - begin >= (seconds or 0.0)
-        if started:
+        elapsed = clock.tick(message.pts * message.time_base, jumps=changed or message.discontinuity)
+        if seconds is None or elapsed >= seconds:
             yield replace(message, discontinuity=True) if changed else message

@@ -92,6 +92,12 @@ class Recording:
         """Close the file."""
         self.close()
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it is, by the file's own times; None where the file was cut off."""
+        duration = self._container.duration
+        return None if duration is None else duration / av.time_base
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._container.close()
@@ -187,7 +193,7 @@ def read_depth_frames(path: Path, options: SourceOptions | None = None) -> Itera
 
 
 def _wanted_frames(path: Path, options: SourceOptions) -> Iterator[DepthFrame]:
-    selector, clock = FrameSelector(options), _Clock()
+    selector, clock = FrameSelector(options), TakeClock()
     sequence, jumped, cut, session = 0, False, False, ""
     number = -1
     for number, message in enumerate(read_recording(path)):
@@ -205,7 +211,7 @@ def _wanted_frames(path: Path, options: SourceOptions) -> Iterator[DepthFrame]:
         raise SourceError(f"{path}: no frame lies within start and end; the recording has {float(clock.seconds):.2f} s")
 
 
-class _Clock:
+class TakeClock:
     """The time since a recording's first frame; it always grows, whatever sessions and loops do."""
 
     def __init__(self) -> None:

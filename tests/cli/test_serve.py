@@ -23,7 +23,7 @@ from dptstream.cli.serve import PlayFlags, Serve, WireFlags
 from dptstream.errors import SourceError, WireError
 from dptstream.geometry import DepthKind
 from dptstream.sources.recording import read_recording
-from dptstream.wire import FrameMessage
+from dptstream.wire import FrameMessage, JpegColor
 from dptstream.wire.control import ControlClient
 from dptstream.wire.keys import load_client_keys, make_keys
 from dptstream.wire.subscriber import Subscriber
@@ -108,6 +108,35 @@ def test_an_interrupt_ends_it_within_two_seconds_though_the_camera_has_gone_sile
         assert server.process.returncode == 0
 
 
+@needs_signals
+def test_an_interrupt_ends_it_within_two_seconds_though_those_who_listen_are_frozen_or_dead(model_file: str) -> None:
+    program = "import sys, time; from dptstream.wire.subscriber import Subscriber\n"
+    program += "with Subscriber(sys.argv[1]) as s:\n    s.receive(20)\n    print(flush=True)\n    time.sleep(60)"
+    with serving(SCENE, "--loop", "--model", model_file, "--size", "64") as server:
+        command = [sys.executable, "-c", program, server.endpoint]
+        listening = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(2)]
+        try:
+            for process in listening:
+                assert process.stdout is not None
+                process.stdout.readline()
+            listening[0].send_signal(signal.SIGSTOP)
+            listening[1].kill()
+            time.sleep(0.5)
+            assert server.interrupt() < 2
+            assert server.process.returncode == 0
+        finally:
+            for process in listening:
+                process.kill()
+                process.communicate()
+
+
+def test_pictures_travel_as_jpeg_where_that_was_asked_for(model_file: str) -> None:
+    with serving(SCENE, "--loop", "--pace", "--model", model_file, "--size", "64", "--color", "jpeg") as server:
+        (message,) = receive(server, 1)
+    assert isinstance(message.color, JpegColor)
+    assert (message.color.width, message.color.height) == (message.depth.width, message.depth.height)
+
+
 def test_feeds_share_a_network_are_steered_from_the_command_line_and_quit(
     model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +185,8 @@ def test_a_recorded_feed_plays_again_with_the_values_and_times_it_had(
     with serving(SCENE, "--loop", "--pace", "--model", model_file, "--size", "64") as server:
         assert run(["record", server.endpoint, "-o", str(take), "--frames", "12"]) == 0
     recorded = list(read_recording(take))
+    assert run(["serve", str(take), "--start", "1"]) == 1
+    assert "take is a recording, which plays whole: leave out --start" in capsys.readouterr().err
     with serving(str(take), "--loop") as server:
         received = receive(server, 30)
     by_time = {message.pts: message.depth.codes.tobytes() for message in recorded}

@@ -9,17 +9,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from dptstream.cli.keys import Keys
 from dptstream.cli.listening import ListenFlags
 from dptstream.cli.record import Record
-from dptstream.cli.tap import Tap
+from dptstream.cli.tap import Tap, save_frame
 from dptstream.errors import WireError
 from dptstream.sources.recording import read_recording
+from dptstream.wire import JpegColor
 from dptstream.wire.keys import load_client_keys, load_server_keys
 from dptstream.wire.publisher import Publisher
 from tests.wire.feeding import numbered_frame, publisher_process
@@ -74,6 +77,14 @@ def test_tap_counts_frames_and_saves_them(tmp_path: Path, capsys: pytest.Capture
         np.testing.assert_allclose(saved["depth"], 0.008, rtol=1e-6)
         assert saved["color"].shape == (8, 12, 3)
         assert json.loads(str(saved["header"]))["sequence"] == 7
+
+
+def test_tap_saves_a_jpeg_as_it_came(tmp_path: Path) -> None:
+    jpeg = cv2.imencode(".jpg", np.full((8, 12, 3), 99, np.uint8))[1].tobytes()
+    message = replace(numbered_frame(3, SESSION), color=JpegColor(jpeg, 12, 8))
+    with np.load(save_frame(message, tmp_path), allow_pickle=False) as saved:
+        assert saved["color_jpeg"].tobytes() == jpeg
+        assert json.loads(str(saved["header"]))["color"]["encoding"] == "jpeg"
 
 
 def test_tap_prints_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:

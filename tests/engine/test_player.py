@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from dptstream.engine import EngineConfig
 from dptstream.engine import player as player_module
@@ -226,6 +227,32 @@ def test_the_control_channel_reports_pauses_seeks_loops_changes_and_quits() -> N
         assert player.join(2)
 
 
+def test_frames_that_were_dropped_are_told_with_their_times() -> None:
+    class Slow(ToyModel):
+        def __call__(self, images_bchw: Tensor) -> Tensor:
+            time.sleep(4 * STEP)
+            return super().__call__(images_bchw)
+
+    def make_sink(smoothing: str | None) -> ZmqSink:
+        return ZmqSink(publisher, name="cam1", smoothing=smoothing)
+
+    with Publisher("tcp://127.0.0.1:*") as publisher:
+        player = EnginePlayer(
+            "cam1",
+            lambda: Playback(lambda _: ToyCamera(10_000)),
+            make_sink,
+            Network(Slow(), temporal="off"),
+            config=EngineConfig(policy="live", workers=1),
+        )
+        player.start()
+        wait_for(lambda: player.report().dropped > 20)
+        player.stop()
+        assert player.join(5)
+    report = player.report()
+    assert 0 < len(report.dropped_pts) <= 16
+    assert list(report.dropped_pts) == sorted(set(report.dropped_pts))
+
+
 def test_the_control_channel_explains_what_it_refuses() -> None:
     with (
         Publisher("tcp://127.0.0.1:*") as publisher,
@@ -287,5 +314,27 @@ def test_a_recording_loops_pauses_and_jumps_but_has_its_depth(take: Path) -> Non
         assert follow(subscriber, lambda message: message.pts == recorded[-1].pts).discontinuity
         with pytest.raises(ValueError, match="again is a recording: its depth is what it was"):
             player.change(temporal="off")
+        with pytest.raises(ValueError, match=r"take.mkv ends at 0.\d\d s; cannot go to 60 s"):
+            player.seek(60)
         player.stop()
         assert player.join(2)
+
+
+def test_a_moment_of_a_recording_is_counted_through_its_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "take.mkv"
+    with Recorder(path) as recorder:
+        for _ in range(3):
+            maker = MessageMaker(toy_feed(), MessageOptions())
+            for frame in toy_frames():
+                recorder.write(maker.frame(frame))
+    recorded = list(read_recording(path))
+    count = len(recorded) // 3
+    length = recorded[count - 1].pts_seconds - recorded[0].pts_seconds
+    with Publisher("tcp://127.0.0.1:*") as publisher, listening(publisher) as subscriber:
+        player = RecordingPlayer("again", path, publisher)
+        player.seek(2.1 * length)  # early in the third session, where times begin anew
+        player.start()
+        received = list(subscriber)
+        assert player.join(5)
+    assert count / 2 < len(received) <= count
+    assert received[-1].depth.codes.tobytes() == recorded[-1].depth.codes.tobytes()
