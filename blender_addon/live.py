@@ -10,14 +10,18 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from .jpeg import forget
 from .light import errors
-from .receiver import Picture, Receiver, Report
+from .pictures import Picture
+from .receiver import Receiver, Report
 from .scene import Unsaved, live_object, make_live_object, show
 
 TICK_SECONDS = 1 / 120
 """How often the mailbox is looked into; what a look costs without a frame is a few microseconds."""
 REDRAW_SECONDS = 0.25
 """How often the panel shows new figures."""
+_LARGEST_LATENCY_MS = 60_000.0
+"""More, or less than none, says that the sender's clock is another, or that a recording plays."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -30,7 +34,7 @@ class Figures:
     count: int = 0
     """How many were, since connecting."""
     latency_ms: float | None = None
-    """From capture, or else from sending, until shown; smoothed."""
+    """From capture, or else from sending, until shown; smoothed. None where the sender's clock tells nonsense."""
 
     def add(self, picture: Picture) -> None:
         """Count a frame that was shown just now."""
@@ -38,7 +42,10 @@ class Figures:
         self.count += 1
         message = picture.message
         latency = (time.time_ns() - (message.captured_unix_ns or message.published_unix_ns)) / 1e6
-        self.latency_ms = latency if self.latency_ms is None else 0.9 * self.latency_ms + 0.1 * latency
+        if not 0 <= latency < _LARGEST_LATENCY_MS:
+            self.latency_ms = None
+        else:
+            self.latency_ms = latency if self.latency_ms is None else 0.9 * self.latency_ms + 0.1 * latency
 
     def rate(self) -> float:
         """Return frames per second over the last second."""
@@ -99,6 +106,7 @@ def disconnect(problem: str = "") -> None:
         bpy.app.timers.unregister(tick)
     if connection is not None:
         connection.receiver.close()
+        forget()
 
 
 def connection() -> Connection | None:

@@ -39,6 +39,7 @@ class DPTSTREAM_OT_connect(bpy.types.Operator):
             self.report({"ERROR"}, live.problem())
             return {"CANCELLED"}
         if is_new:
+            _select(context, live_object(context.scene))
             _show_colors(context)
             # Without a step of its own, the object would vanish when something before it is undone.
             bpy.ops.ed.undo_push(message="Connect to Depth")
@@ -254,6 +255,13 @@ def _granted(operator: Any, refusal: str) -> bool:
     if refusal:
         operator.poll_message_set(f"{refusal[0].upper()}{refusal[1:]}")
     return not refusal
+
+
+def _select(context: Any, shown: Any) -> None:
+    for other in context.selected_objects:
+        other.select_set(False)
+    shown.select_set(True)
+    context.view_layer.objects.active = shown
 
 
 def _show_colors(context: Any) -> None:

@@ -95,7 +95,7 @@ def draw_connection(layout: Any, context: Any) -> None:
 
 
 def state_lines(report: Report) -> list[str]:
-    """Return how it goes in two short lines: rate, latency, losses; then size, model and kind."""
+    """Return how it goes in short lines: rate, latency, losses; size, model and kind; what the sender notes."""
     connection = live.connection()
     picture = None if connection is None else connection.picture
     if connection is None or picture is None:
@@ -109,6 +109,7 @@ def state_lines(report: Report) -> list[str]:
     return [
         f"{word} · {connection.figures.rate():.0f} fps{latency} · {dropped} dropped",
         f"{depth.width}x{depth.height} · {message.model} · {_KIND_WORDS[depth.kind.value]}",
+        *([report.status.note] if report.status is not None and report.status.note else []),
     ]
 
 

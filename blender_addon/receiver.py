@@ -1,17 +1,15 @@
-"""Listens to a feed in threads of its own and lays out the newest frame as Blender's fast calls want it. Knows no bpy."""
+"""Listens to a feed in threads of its own and keeps the newest frame ready for Blender. Knows no ``bpy``."""
 
 import logging
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .light import errors, wire, with_socket
+from .pictures import Picture, laid_out
 
 if TYPE_CHECKING:
     from dptstream.wire import FrameMessage, StatusMessage
@@ -23,18 +21,6 @@ _WARNING_SECONDS = 15.0
 """While frames come, an older warning is of no interest."""
 _RETRY_SECONDS = 0.2
 _JOIN_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """One frame, ready to be handed to Blender."""
-
-    message: "FrameMessage"
-    """All that came with it."""
-    depth: NDArray[np.float32]
-    """(H * W) values, row by row, contiguous; NaN where there is none."""
-    colors: NDArray[np.float32] | None
-    """(H * W * 4) linear RGBA at the depth's size, contiguous; None where the feed sends none that can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +65,6 @@ class Receiver:
         self._lock = threading.Lock()
         self._picture: Picture | None = None
         self._skipped = 0
-        self._notice = ""
         self._closing = threading.Event()
         self.tap: Callable[[FrameMessage], None] | None = None
         """Called from the receiving thread with each frame of the feed that is followed; it must not wait."""
@@ -107,7 +92,7 @@ class Receiver:
     def report(self) -> Report:
         """Return how it goes."""
         with self._lock:
-            following, notice = self._following, self._notice
+            following = self._following
         alive = self._subscriber.alive
         return Report(
             feeds=tuple(sorted(self._heard)),
@@ -115,7 +100,7 @@ class Receiver:
             alive=alive,
             status=self._subscriber.status().get(following),
             stats=self._stats(),
-            problem=self._problem(alive, following) or notice,
+            problem=self._problem(alive, following),
         )
 
     def close(self) -> None:
@@ -146,14 +131,17 @@ class Receiver:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            # The frames end with an error for good, yet a sender of this version may follow.
-            with suppress(errors.WireError):
+            try:
                 for message in self._subscriber.frames(follow=True):
                     if self._is_wanted(message.feed):
                         tap = self.tap
                         if tap is not None:
                             tap(message)
                         self._deliver(message)
+            except errors.WireError:
+                pass  # the frames end for good, and the wire warned why; yet a sender of this version may follow
+            except Exception as error:  # noqa: BLE001 - one frame's fault must not end all that follow
+                self._logger.warning("a frame from %s cannot be shown: %s", self.endpoint, errors.describe(error))
             self._closing.wait(_RETRY_SECONDS)
 
     def _is_wanted(self, feed: str) -> bool:
@@ -167,38 +155,12 @@ class Receiver:
             return True
 
     def _deliver(self, message: "FrameMessage") -> None:
-        height, width = message.depth.height, message.depth.width
-        pixels = getattr(message.color, "pixels", None)
-        colors = None if pixels is None else linear_colors(pixels, height, width)
-        picture = Picture(message, message.depth.values().reshape(-1), colors)
-        jpeg = message.color is not None and pixels is None
+        picture = laid_out(message)
         with self._lock:
             if message.feed != self._following:
                 return
             self._skipped += self._picture is not None
             self._picture = picture
-            self._notice = "this feed's pictures are JPEGs: serve with --color rgb to see them" if jpeg else ""
-
-
-def linear_colors(pixels_hwc: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float32]:
-    """Return an sRGB picture as (height * width * 4) linear RGBA, contiguous; the nearest pixels at another size."""
-    if pixels_hwc.shape[:2] != (height, width):
-        rows = (np.arange(height) + 0.5) * pixels_hwc.shape[0] / height
-        columns = (np.arange(width) + 0.5) * pixels_hwc.shape[1] / width
-        pixels_hwc = pixels_hwc[rows.astype(int)[:, None], columns.astype(int)]
-    colors = np.empty((height * width, 4), np.float32)
-    colors[:, :3] = _LINEAR.take(pixels_hwc.reshape(-1, 3))
-    colors[:, 3] = 1.0
-    return colors.reshape(-1)
-
-
-def _linear_table() -> NDArray[np.float32]:
-    """Return the linear value of each of sRGB's 256 (IEC 61966-2-1)."""
-    encoded = np.arange(256) / 255
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-_LINEAR = _linear_table()
 
 
 class _Warnings(logging.Handler):

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from .camera import Pinhole, add_camera, match_camera
 from .compat import has_input, set_input
+from .jpeg import decode
 from .light import geometry
 from .material import COLOR_ATTRIBUTE, ensure_material
 from .nodes import DEPTH_ATTRIBUTE, KINDS, ensure_display_group
-from .receiver import Picture
+from .pictures import Picture, linear_colors
 
 COLLECTION_NAME = "Depth Stream"
 LIVE_NAME = "Live Depth"
@@ -37,8 +38,10 @@ def live_modifier(shown: Any) -> Any | None:
 
 def make_live_object(scene: Any) -> Any:
     """Add the live object and its camera to ``scene``, still without a pixel."""
-    collection = bpy.data.collections.new(COLLECTION_NAME)
-    scene.collection.children.link(collection)
+    collection = scene.collection.children.get(COLLECTION_NAME)
+    if collection is None:
+        collection = bpy.data.collections.new(COLLECTION_NAME)
+        scene.collection.children.link(collection)
     shown = bpy.data.objects.new(LIVE_NAME, bpy.data.meshes.new(LIVE_NAME))
     collection.objects.link(shown)
     modifier = shown.modifiers.new(MODIFIER_NAME, "NODES")
@@ -51,20 +54,12 @@ def make_live_object(scene: Any) -> Any:
 
 def show(scene: Any, shown: Any, picture: Picture) -> None:
     """Write one frame into the live object: what is static for a session only where it changed, then depth and colour."""
-    depth = picture.message.depth
-    seen = picture.message.intrinsics.scaled_to(depth.width, depth.height)
-    mesh = shown.data
-    if tuple(mesh.get(_SIZE, ())) != (seen.width, seen.height) or DEPTH_ATTRIBUTE not in mesh.attributes:
+    depth, seen, mesh = picture.message.depth, picture.seen, shown.data
+    if not _fits(mesh, seen):
         build_grid(mesh, seen.width, seen.height)
     _aim(scene, shown, seen)
     mesh.attributes[DEPTH_ATTRIBUTE].data.foreach_set("value", picture.depth)
-    if picture.colors is not None:
-        mesh.attributes[COLOR_ATTRIBUTE].data.foreach_set("color", picture.colors)
-    elif mesh.get(_COLORED, True):
-        grey = np.tile(np.array(_GREY, np.float32), seen.width * seen.height)
-        mesh.attributes[COLOR_ATTRIBUTE].data.foreach_set("color", grey)
-    if mesh.get(_COLORED) != (picture.colors is not None):
-        mesh[_COLORED] = picture.colors is not None
+    _paint(mesh, picture)
     modifier = live_modifier(shown)
     if modifier is not None:
         set_input(modifier, "Kind", KINDS.index(depth.kind.value))
@@ -139,6 +134,15 @@ class Unsaved:
                 bpy.data.meshes.remove(empty)
 
 
+def _fits(mesh: Any, seen: Pinhole) -> bool:
+    """Return whether the mesh is still the grid for such frames, which its user may have edited."""
+    return (
+        tuple(mesh.get(_SIZE, ())) == (seen.width, seen.height)
+        and len(mesh.vertices) == seen.width * seen.height
+        and {DEPTH_ATTRIBUTE, COLOR_ATTRIBUTE} <= set(mesh.attributes.keys())
+    )
+
+
 def _aim(scene: Any, shown: Any, seen: Pinhole) -> None:
     """Lay out the rays of the camera ``seen`` and match the scene's, where it is not the same as before."""
     mesh, numbers = shown.data, (seen.fx, seen.fy, seen.cx, seen.cy)
@@ -152,6 +156,22 @@ def _aim(scene: Any, shown: Any, seen: Pinhole) -> None:
             set_input(modifier, name, value)
     for camera in _cameras(scene):
         match_camera(camera, seen)
+
+
+def _paint(mesh: Any, picture: Picture) -> None:
+    """Write the picture's colours; grey, once, where it has none."""
+    seen, colors = picture.seen, picture.colors
+    if picture.jpeg is not None:
+        color = picture.message.color
+        pixels = decode(picture.jpeg, color.width, color.height) if color is not None else None
+        colors = None if pixels is None else linear_colors(pixels, seen.height, seen.width)
+    is_colored = colors is not None
+    if colors is None and mesh.get(_COLORED, True):
+        colors = np.tile(np.array(_GREY, np.float32), seen.width * seen.height)
+    if colors is not None:
+        mesh.attributes[COLOR_ATTRIBUTE].data.foreach_set("color", colors)
+    if mesh.get(_COLORED) != is_colored:
+        mesh[_COLORED] = is_colored
 
 
 def _cameras(scene: Any) -> Iterator[Any]:

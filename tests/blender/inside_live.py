@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import bmesh
 import bpy
 import numpy as np
 from inside import part, threads
@@ -95,6 +96,21 @@ def color_error() -> float:
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     colors = _read(_evaluated().data, "Color", "color", 4)
     return float(np.abs(colors[:, :3] - linear).max())
+
+
+def colors() -> list[list[float]]:
+    """Return the evaluated colours."""
+    return [[float(v) for v in color[:3]] for color in _read(_evaluated().data, "Color", "color", 4)]
+
+
+def delete_a_vertex() -> None:
+    """Delete a vertex of the live mesh, as in edit mode."""
+    mesh = _object().data
+    whole = bmesh.new()
+    whole.from_mesh(mesh)
+    whole.verts.remove(next(iter(whole.verts)))
+    whole.to_mesh(mesh)
+    whole.free()
 
 
 def plain_color() -> list[float]:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from dptstream.geometry import DepthKind, Intrinsics
-from dptstream.wire import DepthPlane
+from dptstream.wire import DepthPlane, JpegColor
 
 from .environments import Blender
 from .publishing import feed, slope
@@ -40,6 +41,40 @@ def test_colors_are_the_pictures(fresh: Blender) -> None:
         assert fresh.call("inside_live.color_error") < 1e-6
         fresh.call("inside_live.set_inputs", Video_Colors=False, Plain_Color=[0.25, 0.5, 1.0, 1.0])
         assert fresh.call("inside_live.plain_color") == [0.25, 0.5, 1.0, 1.0]
+
+
+def test_jpegs_are_decoded_by_blender_itself(fresh: Blender) -> None:
+    picture = np.zeros((20, 32, 3), np.uint8)
+    picture[:, :16], picture[:, 16:], picture[:10] = (200, 40, 40), (40, 40, 200), (128, 128, 128)
+    data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    with feed(lambda sequence: slope(sequence, color=JpegColor(data, 32, 20))) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump", frames=3)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] / 255
+        linear = np.where(decoded <= 0.04045, decoded / 12.92, ((decoded + 0.055) / 1.055) ** 2.4)
+        np.testing.assert_allclose(fresh.call("inside_live.colors"), linear.reshape(-1, 3), atol=0.02)
+        assert fresh.call("inside_live.count_data")["images"] == 1
+        fresh.call("inside_live.press", button="disconnect")
+        assert fresh.call("inside_live.count_data")["images"] == 0
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8 no picture", b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03" + b"\0" * 20]
+)
+def test_a_damaged_or_enormous_jpeg_leaves_the_surface_grey(fresh: Blender, data: bytes) -> None:
+    with feed(lambda sequence: slope(sequence, color=JpegColor(data, 32, 20))) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        assert fresh.call("inside_live.pump", frames=3) >= 3
+        assert fresh.call("inside_live.plain_color") == [0.5, 0.5, 0.5, 1.0]
+
+
+def test_an_edited_live_mesh_is_made_anew(fresh: Blender) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        fresh.call("inside_live.delete_a_vertex")
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+        assert fresh.call("inside_live.surface_error")["error"] < TOLERANCE
 
 
 @pytest.mark.parametrize("kind", [DepthKind.RELATIVE_INVERSE, DepthKind.RELATIVE])

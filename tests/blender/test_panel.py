@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dptstream.geometry import DepthKind
-from dptstream.wire import DepthPlane, JpegColor
+from dptstream.wire import DepthPlane
 
 from .environments import Blender
 from .publishing import feed, slope
@@ -54,15 +54,6 @@ def test_errors_are_rows_that_fit_the_panel(fresh: Blender) -> None:
     lines = fresh.call("inside_panel.drawn", panel=LIVE)
     assert "tcp://HOST:PORT" in " ".join(lines)
     assert max(map(len, lines)) <= 60
-
-
-def test_pictures_as_jpegs_are_told_with_what_to_do(fresh: Blender) -> None:
-    jpeg = JpegColor(b"\xff\xd8 a picture", 32, 20)
-    with feed(lambda sequence: slope(sequence, color=jpeg)) as endpoint:
-        fresh.call("inside_live.connect", endpoint=endpoint)
-        fresh.call("inside_live.pump")
-        assert "--color rgb" in fresh.call("inside_live.pump_until_problem", text="JPEG")
-        assert fresh.call("inside_live.plain_color") == [0.5, 0.5, 0.5, 1.0]
 
 
 def test_a_removed_modifier_is_told(fresh: Blender) -> None:

@@ -7,13 +7,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from blender_addon.control import Asking, Question
-from blender_addon.receiver import Picture, Receiver, linear_colors
+from blender_addon.pictures import Picture, jpeg_size, laid_out, linear_colors
+from blender_addon.receiver import Receiver
 from blender_addon.server import Order, Server, camera_location, control_endpoint, sequence_location
 from dptstream.errors import WireError
+from dptstream.geometry import unproject
+from dptstream.wire import JpegColor
 from dptstream.wire.control import ControlServer
 
 from .conftest import ROOT
@@ -68,6 +72,34 @@ def test_a_picture_of_another_size_lends_its_nearest_pixels() -> None:
     colors = linear_colors(picture, 4, 8).reshape(4, 8, 4)
     assert (colors[:, :4, :3] == 0).all()
     assert (colors[:, 4:, :3] == 1).all()
+
+
+def test_every_other_pixel_of_an_enormous_frame_is_shown_where_its_ray_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blender_addon.pictures.MAX_POINTS", 200)
+    message = slope(0)
+    picture = laid_out(message)
+    assert picture.depth.shape == (10 * 16,)
+    assert picture.colors is not None
+    assert picture.colors.shape == (10 * 16 * 4,)
+    points = unproject(picture.depth.reshape(10, 16), picture.seen)
+    whole = unproject(message.depth.values(), message.intrinsics)
+    np.testing.assert_allclose(points, whole[::2, ::2], atol=1e-5)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpegs_size_is_read_from_its_header(progressive: int) -> None:
+    settings = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    data = cv2.imencode(".jpg", np.zeros((20, 32, 3), np.uint8), settings)[1].tobytes()
+    assert jpeg_size(data) == (32, 20)
+    for end in range(0, len(data), 7):
+        assert jpeg_size(data[:end]) in (None, (32, 20))
+    assert jpeg_size(b"\xff\xd8\xff\xfe\x00\x00" * 5) is None
+
+
+def test_a_jpeg_of_another_size_than_announced_is_not_handed_on() -> None:
+    data = cv2.imencode(".jpg", np.zeros((20, 32, 3), np.uint8))[1].tobytes()
+    assert laid_out(slope(0, color=JpegColor(data, 32, 20))).jpeg == data
+    assert laid_out(slope(0, color=JpegColor(data, 16, 10))).jpeg is None
 
 
 def test_threads_end_with_close_whether_or_not_anybody_sends() -> None:
