@@ -44,6 +44,8 @@ class SourceStats:
 
     decoded: int = 0
     """Frames decoded, skipped ones included."""
+    decoded_on_card: int = 0
+    """How many of these a graphics card decoded."""
     corrupt: int = 0
     """Packets or pictures that could not be decoded and were passed over."""
     damaged: bool = False

@@ -10,9 +10,9 @@ from av.video.reformatter import Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
 from .base import SourceStats
+from .native import assumes_bt709
 from .orientation import Orientation
 
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _PQ_WHITE_NITS = 203
 _NATIVE_RGB48 = "rgb48le" if sys.byteorder == "little" else "rgb48be"
 
@@ -28,10 +28,8 @@ class RgbConverter:
     def convert(self, frame: av.VideoFrame, orientation: Orientation) -> NDArray[np.uint8]:
         """Return the upright picture, (H, W, 3): a strided view of FFmpeg's memory where no turn is needed."""
         self._note_losses(frame)
-        # Untagged video is taken for BT.709 from 720p on and for BT.601 below, as players do; swscale alone
-        # would say BT.601 for every size.
-        is_untagged_hd = frame.colorspace == _UNSPECIFIED and (frame.width >= 1280 or frame.height > 576)
-        matrix = Colorspace.ITU709 if is_untagged_hd and not frame.format.is_rgb else None
+        # swscale alone would take untagged video of every size for BT.601.
+        matrix = Colorspace.ITU709 if assumes_bt709(frame) and not frame.format.is_rgb else None
         if frame.color_trc == ColorTrc.LINEAR:
             # EXR holds linear light; networks (and eyes) expect pictures as a screen shows them.
             linear = _rows_of(self._reformatter.reformat(frame, format=_NATIVE_RGB48, src_colorspace=matrix), 6)

@@ -98,6 +98,11 @@ class SourceOptions:
     """How long a network address may take to answer, seconds; > 0."""
     read_timeout_s: float = 10.0
     """How long a network stream may pause before it counts as lost, seconds; > 0."""
+    native: bool = False
+    """Also give pictures as the decoder stores them, where they are upright and whole: half the bytes of RGB."""
+    card: int | None = None
+    """Number of the CUDA device that is asked to decode, and whose memory pictures then stay in; None is the processor. What
+    it cannot decode the processor does. Implies ``native``."""
     format_options: Mapping[str, str] = field(default_factory=dict)
     """Options handed to FFmpeg's reader, such as ``video_size`` or ``framerate`` of a camera."""
 

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SourceError
-from ..frames import VideoFrame
+from ..frames import VideoFrame, YuvPicture
 from .base import SourceInfo, SourceStats
 from .camera_tags import intrinsics_of_video
 from .conversion import RgbConverter, orientation_of
 from .framing import crop_image, crop_intrinsics, require_fit
 from .locations import short_name, without_secrets
+from .native import native_picture
 from .options import SourceOptions, parse_time
 from .orientation import Orientation
 from .reader import StreamReader
@@ -82,7 +83,8 @@ class PyAvSource:
                 break
             if verdict is Verdict.KEEP:
                 image = crop_image(self._upright(decoded), self._options.crop, self._info.location)
-                yield VideoFrame(image, sequence, stamp.pts, time_base, captured_ns, jumped)
+                native = self._native(decoded)
+                yield VideoFrame(image, sequence, stamp.pts, time_base, captured_ns, jumped, native)
                 sequence, jumped = sequence + 1, False
         else:
             self._note_early_end(last_seconds)
@@ -156,6 +158,14 @@ class PyAvSource:
             # Not asked of each frame: the answer ties a frame into a reference cycle, and memory would pile up.
             self._form, self._orientation = form, orientation_of(decoded)
         return self._converter.convert(decoded, self._orientation)
+
+    def _native(self, decoded: av.VideoFrame) -> YuvPicture | None:
+        """Return what a card can convert by itself, where that is wanted and the picture is upright and whole."""
+        options = self._options
+        wanted = options.native or options.card is not None
+        return (
+            native_picture(decoded) if wanted and options.crop is None and self._orientation == Orientation() else None
+        )
 
     def _describe(self, first: av.VideoFrame | None) -> SourceInfo:
         stream, crop = self._reader.stream, self._options.crop

@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 from av.codec.context import Flags, ThreadType
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.device import enumerate_input_devices
 from av.packet import Packet
@@ -16,12 +17,17 @@ from av.video.stream import VideoStream
 from ..errors import SourceError
 from .base import SourceStats
 from .locations import LIVE_SCHEMES, LocationKind, camera_of, kind_of, path_of_file_url, scheme_of, without_secrets
+from .native import on_card
 from .options import SourceOptions
-from .trouble import explain
+from .trouble import explain, reason_of
 
 CORRUPT_LIMIT = 500
 """Packets in a row that may fail before a source counts as unreadable."""
 
+NO_CARD = "pictures are decoded on the processor"
+"""How the lines begin that tell why a card did not decode what it was asked for."""
+
+_FRAMES_HELD = 4  # on their way from the decoder to the engine's own memory, at most
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg renders text files (.txt, .nfo) as pictures of a terminal
 _EMPTY_POLL_S = 0.005
 # Up to PyAV 18 a tag that is not UTF-8 keeps a file from being opened, unless told otherwise; PyAV 19 is lenient.
@@ -43,11 +49,14 @@ class StreamReader:
         self._failures = 0
         self._closed = threading.Event()
         self._using = threading.Lock()
-        self.container = _open_container(location, options)
+        self.container = _open_container(location, options, stats)
         try:
             self.stream = _choose_stream(self.container, location)
             self.live = _is_live(location, self.container) if options.live is None else options.live
-            _set_up_decoder(self.stream, live=self.live)
+            self._on_card = options.card is not None and self.stream.codec_context.is_hwaccel
+            if options.card is not None and not self._on_card and not any(NO_CARD in line for line in stats.warnings):
+                stats.warn(f"{NO_CARD}: the card knows no {self.stream.codec_context.name} video")
+            _set_up_decoder(self.stream, live=self.live, on_card=self._on_card)
         except BaseException:
             self.close()
             raise
@@ -118,7 +127,7 @@ class StreamReader:
             return []
         if frames:
             self._failures = 0
-            self._stats.decoded += len(frames)
+            self._count(frames)
         if any(frame.is_corrupt for frame in frames):
             self._stats.damaged = True
             self._stats.damaged = True
@@ -135,11 +144,35 @@ class StreamReader:
             held = self.stream.codec_context.decode(None)
         except av.error.FFmpegError:
             held = []
-        self._stats.decoded += len(held)
+        self._count(held)
         return held
 
+    def _count(self, frames: list[av.VideoFrame]) -> None:
+        self._stats.decoded += len(frames)
+        if not self._on_card:
+            return
+        decoded_on_card = sum(on_card(frame) for frame in frames)
+        self._stats.decoded_on_card += decoded_on_card
+        if decoded_on_card < len(frames):
+            # FFmpeg changes to its own decoder without a word, for a profile or size that the card does not take.
+            self._stats.warn(f"{NO_CARD}: it does not take this kind of {self.stream.codec_context.name} video")
 
-def _open_container(location: str, options: SourceOptions) -> InputContainer:
+
+def _open_container(location: str, options: SourceOptions, stats: SourceStats) -> InputContainer:
+    """Open a location, with the card's decoder where one is asked for and there."""
+    if options.card is None or kind_of(location) is LocationKind.CAMERA:
+        return _open_plainly(location, options)
+    try:
+        return _open_plainly(location, options, HWAccel("cuda", device=str(options.card), is_hw_owned=True))
+    except SourceError as error:
+        if isinstance(error.__context__, av.error.ExitError | TimeoutError | FileNotFoundError):
+            raise
+        container = _open_plainly(location, options)  # if the fault is the location's, this says so
+        stats.warn(f"{NO_CARD}: {reason_of(error.__context__ or error)} (CUDA device {options.card})")
+        return container
+
+
+def _open_plainly(location: str, options: SourceOptions, hwaccel: HWAccel | None = None) -> InputContainer:
     kind, scheme = kind_of(location), scheme_of(location)
     settings = dict(options.format_options)
     patience: tuple[float, float] | None = None
@@ -157,7 +190,8 @@ def _open_container(location: str, options: SourceOptions) -> InputContainer:
     try:
         if kind is LocationKind.CAMERA:
             return _open_camera(location, settings)
-        container: InputContainer = av.open(path_of_file_url(location), options=settings, timeout=patience, **_LENIENT)
+        path = path_of_file_url(location)
+        container: InputContainer = av.open(path, options=settings, timeout=patience, hwaccel=hwaccel, **_LENIENT)
     except (av.error.FFmpegError, OSError) as error:
         # Without its cause: FFmpeg's own error repeats the address with the password in it.
         raise explain(error, location, timeout_s=options.open_timeout_s) from None
@@ -211,9 +245,14 @@ def _is_live(location: str, container: InputContainer) -> bool:
     return kind is LocationKind.ADDRESS and endless
 
 
-def _set_up_decoder(stream: VideoStream, *, live: bool) -> None:
+def _set_up_decoder(stream: VideoStream, *, live: bool, on_card: bool) -> None:
     context = stream.codec_context
-    if live:
+    if on_card:
+        # Threads would each hold several of the card's few buffers.
+        context.thread_count = 1
+        context.options = {"extra_hw_frames": str(_FRAMES_HELD)}
+        context.flags |= Flags.low_delay if live else Flags(0)
+    elif live:
         # Frame threads would hold back a frame each; slices only share the work of one.
         context.thread_type = ThreadType.SLICE
         context.flags |= Flags.low_delay

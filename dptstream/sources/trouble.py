@@ -23,7 +23,7 @@ def explain(error: Exception, location: str, *, timeout_s: float | None = None) 
     if isinstance(error, av.error.InvalidDataError):
         what = "no video comes from there" if kind is LocationKind.ADDRESS else "not a video, or one cut off or damaged"
         return SourceError(f"{shown}: {what} (FFmpeg cannot make sense of its content)")
-    return SourceError(f"{shown}: {_reason(error)}")
+    return SourceError(f"{shown}: {reason_of(error)}")
 
 
 def _explain_camera(error: Exception, shown: str) -> str:
@@ -31,11 +31,12 @@ def _explain_camera(error: Exception, shown: str) -> str:
         return f"{shown}: no such camera"
     if isinstance(error, PermissionError):
         return f"{shown}: permission denied; may this user (or program) use cameras?"
-    if isinstance(error, OSError) and "busy" in _reason(error).lower():
+    if isinstance(error, OSError) and "busy" in reason_of(error).lower():
         return f"{shown}: the camera is in use by another program"
-    return f"{shown}: the camera gives no video: {_reason(error)}"
+    return f"{shown}: the camera gives no video: {reason_of(error)}"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return an error's own words in one line, without passwords."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return without_secrets(" ".join(str(text).split()))
