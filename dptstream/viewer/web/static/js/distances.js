@@ -43,18 +43,17 @@ export function shownDistances(depth, settings, [low, high]) {
   return [low * a, high * a];
 }
 
-/** Distance at which the backdrop begins, or Infinity where depth has none. */
+/** Distance at which the backdrop that is left out begins; Infinity where none is. */
 export function backdropDistance(depth, settings) {
-  if (depth.kind !== "relative_inverse") return Infinity;
+  if (!settings.cut_far || depth.kind !== "relative_inverse") return Infinity;
   const far = 1 / settings.far, near = 1 / settings.near;
   return 1 / (far + (near - far) * BACKDROP_SHARE);
 }
 
-/** Nearest and farthest distance that is drawn. */
-export function drawnLimits(depth, settings) {
+/** Nearest and farthest distance that counts as a value: the threshold filter. */
+export function valueLimits(settings) {
   const { threshold } = settings.filters;
-  const backdrop = settings.cut_far ? backdropDistance(depth, settings) : Infinity;
-  return threshold.enabled ? [threshold.minimum, Math.min(threshold.maximum, backdrop)] : [0, backdrop];
+  return threshold.enabled ? [threshold.minimum, threshold.maximum] : [0, Infinity];
 }
 
 /** Camera of the frame, scaled to its depth map, with the field of view that was set. */

@@ -29,8 +29,10 @@ export function fileName(frame, ending) {
 
 /** Binary PLY of the points or the surface: RealSense's layout, in the axes of the settings. */
 export function plyOf(relief, frame, settings, shown) {
-  const object = toObject(relief, frame, settings, shown, settings.axes, 0.5); // the exporter rounds down
-  const bytes = new Uint8Array(new PLYExporter().parse(object, null, { binary: true, littleEndian: true }));
+  const object = toObject(relief, frame, settings, shown, settings.axes);
+  // Given as "color" the exporter would take the bytes for linear light.
+  const customPropertyMapping = { rgb: ["red", "green", "blue"] };
+  const bytes = new Uint8Array(new PLYExporter().parse(object, null, { binary: true, littleEndian: true, customPropertyMapping }));
   const { header } = frame, unit = header.depth.kind === "metric" ? "metres" : "scene units";
   const note = `comment dptstream ${header.feed} frame ${header.frame_number}, ${unit}, axes ${settings.axes}\n`;
   const cut = bytes.indexOf(10, bytes.indexOf(10) + 1) + 1; // after the lines "ply" and "format"
@@ -39,13 +41,16 @@ export function plyOf(relief, frame, settings, shown) {
 
 /** GLB of the points or the surface, unlit, in glTF's own axes (y up). */
 export async function glbOf(relief, frame, settings, shown) {
-  const object = toObject(relief, frame, settings, shown, "opengl", 0);
+  const object = toObject(relief, frame, settings, shown, "opengl");
+  const { rgb } = object.geometry.attributes; // glTF wants linear light
+  object.geometry.setAttribute("color", new THREE.BufferAttribute(Float32Array.from(rgb.array, toLinear), 3));
+  object.geometry.deleteAttribute("rgb");
   const data = await new GLTFExporter().parseAsync(object, { binary: true });
   return new Blob([data], { type: "model/gltf-binary" });
 }
 
-function toObject(relief, frame, settings, shown, axes, bias) {
-  const { geometry, indexed } = toGeometry(relief, frame, settings, shown, AXES[axes], bias);
+function toObject(relief, frame, settings, shown, axes) {
+  const { geometry, indexed } = toGeometry(relief, frame, settings, shown, AXES[axes]);
   const object = indexed
     ? new THREE.Mesh(geometry, new THREE.MeshBasicMaterial({ vertexColors: true }))
     : new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: true }));
@@ -53,17 +58,17 @@ function toObject(relief, frame, settings, shown, axes, bias) {
   return object;
 }
 
-function toGeometry(relief, frame, settings, shown, axes, bias) {
+function toGeometry(relief, frame, settings, shown, axes) {
   const grid = gridOf(relief, settings);
   const { columns, rows, z } = grid;
   if (settings.mode === "surface") {
     const triangles = wholeTriangles(grid);
     if (axes[0][1] * axes[1][1] * axes[2][1] * parity(axes) < 0) mirror(triangles);
-    return { geometry: gather(relief, frame, settings, shown, grid, axes, bias, triangles), indexed: true };
+    return { geometry: gather(relief, frame, settings, shown, grid, axes, triangles), indexed: true };
   }
   const kept = [];
-  for (let at = 0; at < columns * rows; at++) if (z[at] > 0 && !besideJump(grid, at)) kept.push(at);
-  return { geometry: gather(relief, frame, settings, shown, grid, axes, bias, null, kept), indexed: false };
+  for (let at = 0; at < columns * rows; at++) if (z[at] > 0 && z[at] < grid.backdrop && !besideJump(grid, at)) kept.push(at);
+  return { geometry: gather(relief, frame, settings, shown, grid, axes, null, kept), indexed: false };
 }
 
 /** Distances of the pixels that are drawn, 0 where nothing is. */
@@ -77,7 +82,7 @@ function gridOf(relief, settings) {
       z[row * columns + column] = value >= low && value <= high ? value : 0;
     }
   }
-  return { columns, rows, z, tolerance: edgeTolerance(settings, columns) };
+  return { columns, rows, z, backdrop: relief.uniforms.backdrop.value, tolerance: edgeTolerance(settings, columns) };
 }
 
 function jumps(grid, one, other) {
@@ -95,7 +100,7 @@ function wholeTriangles(grid) {
   const { columns, rows, z } = grid, all = surfaceIndex(columns, rows), kept = [];
   for (let from = 0; from < all.length; from += 6) {
     const a = all[from], b = a + 1, c = a + columns, d = c + 1;
-    if (!(z[a] > 0 && z[b] > 0 && z[c] > 0 && z[d] > 0)) continue;
+    if (!(Math.min(z[a], z[b], z[c], z[d]) > 0 && Math.max(z[a], z[b], z[c], z[d]) < grid.backdrop)) continue;
     if (jumps(grid, a, b) || jumps(grid, c, d) || jumps(grid, a, c) || jumps(grid, b, d)) continue;
     for (let corner = 0; corner < 6; corner++) kept.push(all[from + corner]);
   }
@@ -114,7 +119,7 @@ function mirror(triangles) {
   }
 }
 
-function gather(relief, frame, settings, shown, grid, axes, bias, triangles, kept) {
+function gather(relief, frame, settings, shown, grid, axes, triangles, kept) {
   const { columns, rows } = grid;
   if (triangles) {
     const used = new Uint8Array(columns * rows);
@@ -122,7 +127,7 @@ function gather(relief, frame, settings, shown, grid, axes, bias, triangles, kep
     kept = [];
     for (let at = 0; at < used.length; at++) if (used[at]) kept.push(at);
   }
-  const positions = new Float32Array(kept.length * 3), colors = new Float32Array(kept.length * 3);
+  const positions = new Float32Array(kept.length * 3), colors = new Uint8Array(kept.length * 3);
   const paint = painter(relief, frame, settings, shown), bytes = new Uint8Array(3), { camera } = relief.map;
   kept.forEach((at, number) => {
     const column = (at % columns) * relief.stride + relief.firstPixel;
@@ -131,12 +136,12 @@ function gather(relief, frame, settings, shown, grid, axes, bias, triangles, kep
     paint(column, row, z, bytes);
     for (let axis = 0; axis < 3; axis++) {
       positions[number * 3 + axis] = point[axes[axis][0]] * axes[axis][1];
-      colors[number * 3 + axis] = toLinear((bytes[axis] + bias) / 255);
+      colors[number * 3 + axis] = bytes[axis];
     }
   });
   const geometry = new THREE.BufferGeometry();
   geometry.setAttribute("position", new THREE.BufferAttribute(positions, 3));
-  geometry.setAttribute("color", new THREE.BufferAttribute(colors, 3));
+  geometry.setAttribute("rgb", new THREE.BufferAttribute(colors, 3));
   if (triangles) {
     const numbers = new Uint32Array(columns * rows);
     kept.forEach((at, number) => { numbers[at] = number; });
@@ -147,12 +152,12 @@ function gather(relief, frame, settings, shown, grid, axes, bias, triangles, kep
 
 /** Returns what writes the colour of a pixel of the map into three bytes. */
 function painter(relief, frame, settings, shown) {
-  const { picture } = frame, { width, height } = relief.map;
+  const { picture } = frame, { width, height } = relief.map, [across, down] = relief.pictureShare();
   if (settings.color === "picture" && picture) {
     const pixels = picturePixels(picture);
     return (column, row, _, into) => {
-      const x = Math.floor(((column * 2 + 1) * picture.width) / (2 * width));
-      const y = Math.floor(((row * 2 + 1) * picture.height) / (2 * height));
+      const x = Math.floor(((column + 0.5) / width) * across * picture.width);
+      const y = Math.floor(((row + 0.5) / height) * down * picture.height);
       const from = (y * picture.width + x) * 3;
       for (let channel = 0; channel < 3; channel++) into[channel] = pixels[from + channel];
     };
@@ -162,7 +167,8 @@ function painter(relief, frame, settings, shown) {
   return (_column, _row, distance, into) => colorAt(palette, distance, into, 0);
 }
 
-function toLinear(value) {
+function toLinear(byte) {
+  const value = byte / 255;
   return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 }
 

@@ -10,7 +10,8 @@ const FEET = 3.28084;
 export function pick(relief, stage, x, y) {
   const { map } = relief, { camera } = map, distances = relief.distances();
   const { x: wide, y: tall } = stage.size;
-  const low = relief.uniforms.limits.value.x, high = relief.uniforms.limits.value.y;
+  const { limits, backdrop } = relief.uniforms;
+  const low = limits.value.x, high = Math.min(limits.value.y, backdrop.value);
   stage.camera.updateMatrixWorld();
   const matrix = new THREE.Matrix4().multiplyMatrices(stage.camera.projectionMatrix, stage.camera.matrixWorldInverse);
   const m = matrix.elements, step = relief.stride;
@@ -53,8 +54,9 @@ export function metres(length) {
 /** Words for what lies under the pointer. */
 export function describe(found, frame, map) {
   const { depth } = frame.header;
-  const u = Math.floor(((found.column + 0.5) * depth.width) / map.width);
-  const v = Math.floor(((found.row + 0.5) * depth.height) / map.height);
+  const [across, down] = map.covered ?? [depth.width, depth.height];
+  const u = Math.floor(((found.column + 0.5) * across) / map.width);
+  const v = Math.floor(((found.row + 0.5) * down) / map.height);
   if (depth.kind === "metric") return [metres(found.distance), `pixel ${u}, ${v}`];
   const value = valueOf(frame.codes[v * depth.width + u], depth);
   const name = depth.kind === "relative" ? "relative depth" : "relative inverse depth";

@@ -2,13 +2,16 @@
 
 import * as THREE from "three";
 import { LEVELS, paletteFor } from "./colors.js";
-import { cameraOf, distancesOf, drawnLimits, mappingOf, shownDistances } from "./distances.js";
+import { backdropDistance, cameraOf, distancesOf, mappingOf, shownDistances, valueLimits } from "./distances.js";
 import { FilterChain, anyMapFilter } from "./filters.js";
 import { POINT_FRAGMENT, SURFACE_FRAGMENT, VERTEX } from "./shaders.js";
 
 const ENCODINGS = { "16UC1": 0, "16FC1": 1, "32FC1": 2 };
 /** Width of a map that `edge_threshold` is meant for: a finer one spreads a slope over more pixels. */
 const THRESHOLD_WIDTH = 640;
+
+/** Stands for infinity in a shader, which need not know it. */
+const LARGEST = 3e38;
 
 /** Step that counts as a jump in a map so wide, as a share of the nearer distance; 0 where jumps are not cut. */
 export function edgeTolerance(settings, columns) {
@@ -33,7 +36,8 @@ export class Relief {
     this.uniforms = {
       codes: { value: null }, mapSize: { value: new THREE.Vector2() }, encoding: { value: 0 },
       scaleOffset: { value: new THREE.Vector2() }, inverse: { value: false }, mapping: { value: new THREE.Vector3() },
-      limits: { value: new THREE.Vector2() }, tolerance: { value: 0 }, stride: { value: 1 }, firstPixel: { value: 0 },
+      limits: { value: new THREE.Vector2() }, backdrop: { value: 0 }, pictureShare: { value: new THREE.Vector2(1, 1) },
+      tolerance: { value: 0 }, stride: { value: 1 }, firstPixel: { value: 0 },
       camera: { value: new THREE.Vector4() }, pointSize: { value: 2 }, farthest: { value: 1 },
       picture: pictureUniform, palette: { value: this.#paletteTexture }, byDepth: { value: false },
       paletteRange: { value: new THREE.Vector2(0, 1) }, paletteInverse: { value: false },
@@ -91,9 +95,11 @@ export class Relief {
     this.stride = Math.max(1, Math.min(settings.stride, width - 1, height - 1));
     this.firstPixel = this.stride > 1 ? this.stride >> 1 : 0;
     const [columns, rows] = this.gridSize();
-    const limits = drawnLimits(depth, settings), ends = shownDistances(depth, settings, shown);
+    const limits = valueLimits(settings), ends = shownDistances(depth, settings, shown);
     uniforms.mapSize.value.set(width, height);
-    uniforms.limits.value.set(limits[0], Math.min(limits[1], 3e38));
+    uniforms.limits.value.set(limits[0], Math.min(limits[1], LARGEST));
+    uniforms.backdrop.value = Math.min(backdropDistance(depth, settings), LARGEST);
+    uniforms.pictureShare.value.set(...this.pictureShare());
     uniforms.tolerance.value = edgeTolerance(settings, columns);
     uniforms.stride.value = this.stride;
     uniforms.firstPixel.value = this.firstPixel;
@@ -103,6 +109,12 @@ export class Relief {
     uniforms.byDepth.value = settings.color === "depth" || !this.#frame.picture;
     if (uniforms.byDepth.value) this.#paint(settings, ends);
     this.#makeIndex(settings.mode, columns, rows);
+  }
+
+  /** Share of the picture's width and height that the map covers: decimation cuts off what is no whole block. */
+  pictureShare() {
+    const { width, height, covered } = this.map;
+    return covered ? [covered[0] / this.#frame.width, covered[1] / this.#frame.height] : [1, 1];
   }
 
   /** Columns and rows of the pixels that are drawn. */

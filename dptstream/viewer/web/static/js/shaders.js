@@ -11,7 +11,9 @@ uniform int encoding;        // 0: 16UC1, 1: 16FC1, 2: 32FC1
 uniform vec2 scaleOffset;    // value = code * scale + offset
 uniform bool inverse;
 uniform vec3 mapping;        // a, b, least
-uniform vec2 limits;         // nearest and farthest distance drawn
+uniform vec2 limits;         // nearest and farthest distance that count as values
+uniform float backdrop;      // what lies so far or farther is left out
+uniform vec2 pictureShare;   // share of the picture that the map covers
 uniform float tolerance;     // largest step that is no jump, as a share of the nearer distance; 0: jumps are not cut
 uniform int stride;
 uniform int firstPixel;
@@ -70,10 +72,10 @@ void main() {
   ivec2 pixel = cell * stride + firstPixel;
   float z = distanceAt(pixel);
   gridAt = vec2(cell);
-  pictureAt = (vec2(pixel) + 0.5) / vec2(mapSize);
+  pictureAt = (vec2(pixel) + 0.5) / vec2(mapSize) * pictureShare;
   along = z;
 #ifdef POINTS
-  bool cut = z == 0.0;
+  bool cut = z == 0.0 || z >= backdrop;
   if (!cut && tolerance > 0.0) {
     // At the map's border a pixel is its own neighbour, which is no jump.
     ivec2 last = (mapSize - 1 - firstPixel) / stride * stride + firstPixel;
@@ -124,7 +126,7 @@ void main() {
   corner = clamp(corner, ivec2(firstPixel), last - stride);
   float a = distanceAt(corner), b = distanceAt(corner + ivec2(stride, 0));
   float c = distanceAt(corner + ivec2(0, stride)), d = distanceAt(corner + stride);
-  if (min(min(a, b), min(c, d)) == 0.0) discard;
+  if (min(min(a, b), min(c, d)) == 0.0 || max(max(a, b), max(c, d)) >= backdrop) discard;
   if (tolerance > 0.0 && (jumps(a, b) || jumps(c, d) || jumps(a, c) || jumps(b, d))) discard;
   float share = ((paletteInverse ? 1.0 / along : along) - paletteRange.x) / (paletteRange.y - paletteRange.x);
   vec3 color = byDepth ? texture(palette, vec2(clamp(share, 0.0, 1.0), 0.5)).rgb : texture(picture, pictureAt).rgb;

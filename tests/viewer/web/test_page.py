@@ -1,0 +1,384 @@
+import json
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dptstream.geometry import DepthKind
+from dptstream.viewer.cloud import make_cloud
+from dptstream.viewer.feeds import FeedStatus
+from dptstream.viewer.settings import Decimation, Filters, HoleFilling, Spatial, Threshold, ViewSettings
+from dptstream.wire import DepthPlane, FrameMessage
+
+from .browsing import Window, a_browser
+from .feeding import HEIGHT, WIDTH, RecordingTransport, ScriptedFeed, distances, scene, serving
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with a_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def window(browser: Any) -> Iterator[Window]:
+    window = Window(browser)
+    yield window
+    window.close()
+    assert window.complaints == []
+
+
+def still(message: FrameMessage | None = None) -> ScriptedFeed:
+    """A feed that gives one frame."""
+    feed = ScriptedFeed()
+    feed.put(message or scene())
+    return feed
+
+
+def test_the_page_connects_and_its_counter_advances(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05)) as server:
+        window.open(server.url)
+        window.await_frames(5)
+        assert window.state == "live"
+        top = window.tab.inner_text("#top")
+    assert "48 float16 · metric depth in m · tiny (Apache-2.0)" in top
+    assert "of 30.0 fps" in top
+    assert "ms" in top
+    assert "dropped" in top
+
+
+def test_nothing_is_asked_of_any_other_host(window: Window) -> None:
+    with serving(still()) as server:
+        window.open(server.url)
+        assert len(window.requested) > 20
+        assert [url for url in window.requested if not url.startswith((server.url, "blob:", "data:"))] == []
+
+
+def test_what_is_drawn_has_the_videos_colours_and_changes_with_a_control(window: Window) -> None:
+    with serving(still(), settings=ViewSettings(mode="surface")) as server:
+        window.open(server.url)
+        middle = [size // 2 for size in window.picture().shape[:2]]
+        by_picture = window.picture()[middle[0], middle[1]]
+        np.testing.assert_allclose(by_picture, (WIDTH // 2 * 3, HEIGHT // 2 * 4, 160), atol=12)
+        window.tab.click("[data-setting=color] [data-value=depth]")
+        by_depth = window.picture()
+        assert np.abs(by_depth[middle[0], middle[1]] - by_picture).max() > 60
+        window.tab.keyboard.press("c")
+        window.tab.click("[data-setting=mode] [data-value=points]")
+        assert np.abs(window.picture() - by_depth).mean() > 1
+
+
+def test_edges_are_cut_in_the_picture_too(window: Window) -> None:
+    with serving(still(), settings=ViewSettings(mode="surface")) as server:
+        window.open(server.url)
+        window.tab.keyboard.press("A")
+        drawn = {}
+        for cut in (True, False):
+            drawn[cut] = np.count_nonzero(window.picture().max(axis=2) > 100)
+            window.tab.click("input[data-setting=edge_cut]")
+        # Aside, whole edges are sheets from the box to the wall.
+        assert drawn[False] > drawn[True] * 1.02
+
+
+def test_a_reload_connects_again(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05)) as server:
+        window.open(server.url)
+        window.tab.reload()
+        window.await_frames(3)
+        assert window.state == "live"
+
+
+def test_a_killed_server_is_shown_and_recovered(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05)) as server:
+        window.open(server.url)
+        port = server.port
+    window.until(lambda: window.state == "gone")
+    assert "Is dptstream view still running" in window.tab.inner_text("#card")
+    time.sleep(0.5)
+    before = window.frames
+    with serving(ScriptedFeed(every=0.05), port=port):
+        window.until(lambda: window.state == "live")
+        window.await_frames(2)
+        assert window.frames > before
+        assert not window.tab.is_visible("#card")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (FeedStatus("connecting"), "Waiting for the sender"),
+        (FeedStatus("waiting", "the camera is unplugged"), "the camera is unplugged"),
+        (FeedStatus("ended"), "The feed has ended"),
+        (FeedStatus("failed", "version 2 of the wire"), "version 2 of the wire"),
+        (FeedStatus("playing"), "Waiting for the first frame"),
+    ],
+)
+def test_what_keeps_a_frame_from_coming_is_said(window: Window, status: FeedStatus, words: str) -> None:
+    feed = ScriptedFeed()
+    feed.state = status
+    with serving(feed) as server:
+        window.tab.goto(server.url)
+        window.until(lambda: words in window.tab.inner_text("#card"))
+
+
+def test_a_token_in_the_address_is_needed_once(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05), token="a-token-of-the-tests") as server:
+        window.open(server.url)
+        assert window.tab.url == f"http://127.0.0.1:{server.port}/"
+        window.tab.reload()
+        window.await_frames(1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [(np.float16, 1.0), (np.uint16, 0.001), (np.float32, 1.0)], ids=["float16", "uint16", "float32"]
+)
+def test_the_value_under_the_pointer_is_right_in_every_encoding(window: Window, dtype: Any, scale: float) -> None:
+    plane = DepthPlane((distances() / scale).astype(dtype), DepthKind.METRIC, 1.0, 4.0, scale)
+    with serving(still(scene(depth=plane))) as server:
+        window.open(server.url)
+        for share, metres in ((0.5, "1.500 m (4.92 ft)"), (0.9, "3.000 m (9.84 ft)")):
+            hover(window, share, 0.5)
+            window.until(lambda metres=metres: metres in window.tab.inner_text("#value"))  # type: ignore[misc]
+
+
+def test_relative_depth_says_that_it_has_no_unit(window: Window) -> None:
+    plane = DepthPlane((1 / distances()).astype(np.float16), DepthKind.RELATIVE_INVERSE, 0.2, 1.0)
+    with serving(still(scene(depth=plane))) as server:
+        window.open(server.url)
+        hover(window, 0.5, 0.5)
+        window.until(lambda: "0.6665 relative inverse depth (no unit)" in window.tab.inner_text("#value"))
+        assert window.tab.locator("#measure").is_disabled()
+
+
+def test_two_clicks_measure_a_distance(window: Window) -> None:
+    with serving(still()) as server:
+        window.open(server.url)
+        window.tab.keyboard.press("0")  # the camera's own view: the wall's corners lie where the picture's are
+        window.tab.keyboard.press("g")
+        box = window.tab.locator("#canvas").bounding_box()
+        # Both near the wall's upper edge, 3 m away, where the picture's width is 2 * 3 m * tan(30 deg).
+        focal = min(box["width"] / 2 / np.tan(np.pi / 6), box["height"] / 2 / (np.tan(np.pi / 6) * HEIGHT / WIDTH))
+        across, up = 150, 0.36 * focal
+        for side in (-1, 1):
+            window.tab.mouse.click(box["x"] + box["width"] / 2 + side * across, box["y"] + box["height"] / 2 - up)
+        text = window.tab.locator("#overlay text")
+        window.until(lambda: bool(text.text_content()))
+        measured = float((text.text_content() or "").split()[0])
+        assert measured == pytest.approx(2 * across / focal * 3, abs=0.08)
+
+
+RAMP = (1 + np.linspace(0, 2, WIDTH)[None, :] + 0.2 * np.sin(np.arange(HEIGHT) / 5)[:, None]).astype(np.float32)
+HOLED = np.where((np.arange(WIDTH) % 9 == 4)[None, :] & (np.arange(HEIGHT) % 7 == 3)[:, None], 0, RAMP)
+
+
+@pytest.mark.parametrize(
+    ("depth", "settings"),
+    [
+        (distances(), ViewSettings()),
+        (distances(), ViewSettings(edge_cut=False, fov_x_deg=90, axes="blender")),
+        (distances(), ViewSettings(mode="surface")),
+        (distances(), ViewSettings(mode="surface", axes="unity", stride=3)),
+        (HOLED, ViewSettings(stride=2)),
+        (HOLED, ViewSettings(filters=Filters(threshold=Threshold(enabled=True, minimum=1.5, maximum=2.5)))),
+        (HOLED, ViewSettings(filters=Filters(decimation=Decimation(enabled=True)))),
+        (HOLED, ViewSettings(filters=Filters(decimation=Decimation(enabled=True, magnitude=5)))),
+        (HOLED, ViewSettings(filters=Filters(spatial=Spatial(enabled=True)))),
+        (HOLED, ViewSettings(filters=Filters(hole_filling=HoleFilling(enabled=True)))),
+        (HOLED, ViewSettings(filters=Filters(hole_filling=HoleFilling(enabled=True, fill="nearest")))),
+        (HOLED, ViewSettings(filters=Filters(hole_filling=HoleFilling(enabled=True, fill="left")))),
+    ],
+)
+def test_both_viewers_show_the_same_points(window: Window, depth: NDArray[np.float32], settings: ViewSettings) -> None:
+    from dptstream.viewer.scene import Scene
+
+    plane = DepthPlane(np.where(depth > 0, depth, np.nan).astype(np.float32), DepthKind.METRIC, 1.0, 4.0)
+    message = scene(depth=plane)
+    with serving(still(message), settings=settings) as server:
+        window.open(server.url)
+        name, data = window.download(lambda: window.tab.keyboard.press("y"))
+    vertices, faces, comments = read_ply(data)
+    cloud = Scene().cloud(message, settings)
+    if settings.mode == "points":
+        (points, colors), triangles = cloud.points(), np.empty((0, 3), np.int32)
+    else:
+        points, colors, triangles = cloud.surface()
+    assert name == "cam1.000000.ply"
+    assert f"axes {settings.axes}" in comments
+    assert len(vertices) == len(points) > 50
+    np.testing.assert_allclose(vertices["xyz"], points, rtol=2e-5, atol=2e-5)
+    assert np.abs(vertices["rgb"].astype(int) - colors).max() <= 1
+    np.testing.assert_array_equal(np.sort(faces, axis=1), np.sort(triangles, axis=1))
+    if len(triangles):
+        np.testing.assert_allclose(normal(points, triangles), normal(vertices["xyz"], faces), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [DepthKind.RELATIVE_INVERSE, DepthKind.RELATIVE])
+def test_both_viewers_lay_relative_depth_alike(window: Window, kind: DepthKind) -> None:
+    values = 1 / RAMP if kind is DepthKind.RELATIVE_INVERSE else RAMP
+    message = scene(depth=DepthPlane(values.astype(np.float16), kind, 0.35, 0.9))
+    settings = ViewSettings(cut_far=True)
+    with serving(still(message), settings=settings) as server:
+        window.open(server.url)
+        _, data = window.download(lambda: window.tab.keyboard.press("y"))
+    points, _ = make_cloud(message, settings).points()
+    np.testing.assert_allclose(read_ply(data)[0]["xyz"], points, rtol=1e-4)
+
+
+def test_a_surface_is_saved_as_glb(window: Window) -> None:
+    with serving(still(), settings=ViewSettings(mode="surface")) as server:
+        window.open(server.url)
+        name, data = window.download(lambda: window.tab.keyboard.press("Y"))
+    assert name == "cam1.000000.glb"
+    assert struct.unpack_from("<4sII", data) == (b"glTF", 2, len(data))
+    gltf = json.loads(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]])
+    points, _, triangles = make_cloud(scene(), ViewSettings(mode="surface")).surface()
+    primitive = gltf["meshes"][0]["primitives"][0]
+    assert gltf["accessors"][primitive["attributes"]["POSITION"]]["count"] == len(points)
+    assert gltf["accessors"][primitive["indices"]]["count"] == triangles.size
+    assert "KHR_materials_unlit" in gltf["extensionsUsed"]
+
+
+def test_a_picture_and_a_video_are_saved(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05)) as server:
+        window.open(server.url)
+        name, data = window.download(lambda: window.tab.keyboard.press("s"))
+        assert name.endswith(".png")
+        assert data[:8] == b"\x89PNG\r\n\x1a\n"
+        window.tab.keyboard.press("x")
+        window.await_frames(4)
+        name, data = window.download(lambda: window.tab.keyboard.press("x"))
+    assert name.endswith((".webm", ".mp4"))
+    assert len(data) > 2000
+
+
+def test_a_frozen_picture_stays_and_the_newest_frame_follows(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05)) as server:
+        window.open(server.url)
+        window.tab.keyboard.press("z")
+        window.until(lambda: window.state == "frozen")
+        before = window.frames
+        window.tab.wait_for_timeout(600)
+        assert window.frames == before
+        shown = window.tab.evaluate("dptstream.frame.header.sequence")
+        window.tab.click("#freeze")
+        window.await_frames(2)
+        assert window.tab.evaluate("dptstream.frame.header.sequence") > shown + 8
+
+
+def test_before_and_after_of_a_filter_stand_side_by_side(window: Window) -> None:
+    feed = still(scene(depth=DepthPlane(np.where(HOLED > 0, HOLED, np.nan), DepthKind.METRIC, 1.0, 4.0)))
+    settings = ViewSettings(mode="surface", edge_cut=False, filters=Filters(hole_filling=HoleFilling(enabled=True)))
+    with serving(feed, settings=settings) as server:
+        window.open(server.url)
+        whole = np.count_nonzero(window.picture().max(axis=2) > 100)
+        window.tab.evaluate("dptstream.act('compare', 'hole_filling')")
+        picture = window.picture().max(axis=2) > 100
+        half = picture.shape[1] // 2
+        assert window.tab.is_visible("#divider")
+        assert np.count_nonzero(picture[:, :half]) < 0.95 * np.count_nonzero(picture[:, half:])
+        window.tab.keyboard.press("w")
+        assert np.count_nonzero(window.picture().max(axis=2) > 100) == whole
+
+
+def test_what_a_foreign_feed_cannot_give_is_said(window: Window) -> None:
+    with serving(still(scene(smoothing="default"))) as server:
+        window.open(server.url)
+        text = window.tab.text_content("#panel") or ""
+    assert "arrives smoothed (default). The depth before that is not in it" in text
+    assert "no network here to run your file" in text
+
+
+def test_the_transport_bar_steers(window: Window) -> None:
+    feed = ScriptedFeed(every=0.05)
+    feed.transport = transport = RecordingTransport()
+    with serving(feed) as server:
+        window.open(server.url)
+        window.until(lambda: window.tab.is_visible("#transport"))
+        assert window.tab.inner_text("#length") == "0:10.0"
+        window.tab.click("[data-do=pause]")
+        window.tab.keyboard.press("Home")  # the button has the keys now; the page must not take them
+        window.tab.click("[data-do=forward]")
+        window.tab.select_option("#speed", "2")
+        window.tab.evaluate("scrub.value = 7; scrub.dispatchEvent(new Event('change'))")
+        window.until(lambda: len(transport.asked) >= 4)
+    assert transport.asked == [("pause", True), ("step", 1), ("speed", 2.0), ("seek", 7.0)]
+
+
+def test_a_picture_is_sent_to_the_engine(window: Window, tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    def run(path: Path) -> str:
+        seen.append(path.read_bytes())
+        return "photo.png is shown now"
+
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"a picture")
+    with serving(still(), upload=run) as server:
+        window.open(server.url)
+        window.tab.set_input_files("#upload", photo)
+        window.until(lambda: window.tab.inner_text("#toast") == "photo.png is shown now")
+    assert seen == [b"a picture"]
+
+
+def test_a_thin_link_shows_the_same_depth(window: Window) -> None:
+    feed = ScriptedFeed(every=0.05)
+    with serving(feed) as server:
+        window.open(server.url)
+        window.tab.evaluate("dptstream.act('quality', 'light')")
+        window.until(lambda: window.tab.evaluate("Boolean(dptstream.frame.picture.bitmap)"))
+        assert window.tab.evaluate("dptstream.frame.header.depth.compression") == "delta-zlib"
+        codes = window.tab.evaluate("[...dptstream.frame.codes]")
+    np.testing.assert_array_equal(
+        np.array(codes, np.uint16), distances().astype(np.float16).view(np.uint16).reshape(-1)
+    )
+
+
+def test_the_page_is_usable_on_a_phone(browser: Any) -> None:
+    phone = Window(browser, (390, 780), is_mobile=True, has_touch=True, device_scale_factor=2)
+    try:
+        with serving(ScriptedFeed(every=0.1)) as server:
+            phone.open(server.url)
+            assert phone.tab.evaluate("document.documentElement.scrollWidth") <= 390
+            assert not phone.tab.is_visible("#panel")  # the picture comes first
+            canvas = phone.tab.locator("#canvas").bounding_box()
+            assert canvas["width"] >= 380
+            assert canvas["height"] >= 600
+            phone.tab.tap("#menu")
+            phone.tab.tap("[data-setting=mode] [data-value=surface]")
+            assert phone.tab.locator("#canvas").bounding_box()["height"] >= 300
+            assert np.count_nonzero(phone.picture().max(axis=2) > 100) > 5000
+            box = phone.tab.locator("#canvas").bounding_box()
+            phone.tab.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            phone.until(lambda: "1.500 m" in phone.tab.inner_text("#value"))
+        assert phone.complaints == []
+    finally:
+        phone.close()
+
+
+def hover(window: Window, across: float, down: float) -> None:
+    box = window.tab.locator("#canvas").bounding_box()
+    window.tab.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def read_ply(data: bytes) -> tuple[NDArray[Any], NDArray[np.int32], str]:
+    """Return the vertices, the faces and the comments of a binary PLY."""
+    head, _, body = data.partition(b"end_header\n")
+    lines = head.decode().splitlines()
+    assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
+    counts = {words[1]: int(words[2]) for line in lines if (words := line.split())[0] == "element"}
+    vertex = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    vertices = np.frombuffer(body, vertex, counts["vertex"])
+    face = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
+    faces = np.frombuffer(body, face, counts.get("face", 0), offset=vertices.nbytes)
+    return vertices, faces["corners"], " ".join(line for line in lines if line.startswith("comment"))
+
+
+def normal(points: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return the sum of all triangles' normals: their direction tells which side is the front."""
+    a, b, c = (points[triangles[:, corner]].astype(np.float64) for corner in range(3))
+    return np.asarray(np.cross(b - a, c - a).sum(axis=0) / 100)
