@@ -28,15 +28,6 @@ SIZE_WH = (320, 200)
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
-@pytest.fixture(scope="session")
-def drawn() -> None:
-    """Ask for a graphics stack."""
-    try:
-        graphics.check_graphics()
-    except MissingExtraError as error:
-        pytest.skip(str(error))
-
-
 class Reel:
     """A feed of given messages: each once, then silence."""
 
