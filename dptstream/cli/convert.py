@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..errors import DptStreamError, describe
+from .card import CardFlags
 from .flags import CameraFlags, ModelFlags, SourceFlags, device_words
 from .takes import is_take, refuse_network_flags
 
@@ -105,6 +106,7 @@ class Convert:
     result: OutputFlags = field(default_factory=OutputFlags)
     network: ModelFlags = field(default_factory=ModelFlags)
     selection: SourceFlags = field(default_factory=SourceFlags)
+    card: CardFlags = field(default_factory=CardFlags)
     camera: CameraFlags = field(default_factory=CameraFlags)
     temporal: Literal["off", "minimal", "light", "default", "strong", "offline"] = "default"
     """How depth is steadied over time: off leaves the network's own values untouched, offline looks at whole shots."""
@@ -165,7 +167,7 @@ class Convert:
         from ..sources import open_source
 
         try:
-            with open_source(location, self.selection.options()) as source:
+            with open_source(location, self.card.source(self.selection.options(), model.device)) as source:
                 sink = DepthFolder(self.result.options(folder))
                 report = self._run_engine(source, sink, model, screen)
                 return screen.result(source, sink, report, model)
@@ -208,11 +210,13 @@ class Convert:
             source,
             model,
             [lookahead or sink],
-            config=EngineConfig(
-                size=self.network.size,
-                pipelined=not self.sequential,
-                windows=not (self.causal or live),
-                temporal=None if self.temporal == "offline" else TemporalConfig.preset(self.temporal),
+            config=self.card.engine(
+                EngineConfig(
+                    size=self.network.size,
+                    pipelined=not self.sequential,
+                    windows=not (self.causal or live),
+                    temporal=None if self.temporal == "offline" else TemporalConfig.preset(self.temporal),
+                )
             ),
             intrinsics=camera,
             settings=self._settings(source, model),
@@ -242,6 +246,7 @@ class Convert:
             "fps": self.selection.fps,
             "crop": self.selection.crop,
             "picture_rate": self.selection.picture_rate,
+            **self.card.settings(model.device),
         }
 
     def _input_hw(self, source: "Source", model: "DepthModel") -> tuple[int, int]:

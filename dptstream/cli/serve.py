@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from .card import CardFlags
 from .flags import CameraFlags, ModelFlags, SourceFlags
 from .offered import OfferedModels
 from .serving import StatusLines, leave_if_stuck, serve_until_the_end
@@ -131,6 +132,7 @@ class Serve:
     wire: WireFlags = field(default_factory=WireFlags)
     network: ModelFlags = field(default_factory=ModelFlags)
     selection: SourceFlags = field(default_factory=SourceFlags)
+    card: CardFlags = field(default_factory=CardFlags)
     camera: CameraFlags = field(default_factory=CameraFlags)
     temporal: Literal["off", "minimal", "light", "default", "strong"] = "default"
     """How depth is steadied over time."""
@@ -256,6 +258,7 @@ class Serve:
         for name, location in feeds.items():
             if network is not None and name in opened:
                 config = self.play.config(live=opened[name].info.live, workers=_workers(network.model, len(opened)))
+                config = self.card.engine(config)
                 opener = _first(opened[name], self._opener(location))
                 make_sink = self._sink_maker(name, publisher, options)
                 players.append(
@@ -274,10 +277,12 @@ class Serve:
         return lambda smoothing: ZmqSink(publisher, options, name=name, compression=compression, smoothing=smoothing)
 
     def _opener(self, location: str) -> "Callable[[], Playback]":
+        from ..engine.device import choose_device
         from ..sources import open_source
         from ..sources.playback import Playback
 
-        return partial(Playback, partial(open_source, location), self.selection.options(), loop=self.play.loop)
+        options = self.card.source(self.selection.options(), choose_device(self.network.device))
+        return partial(Playback, partial(open_source, location), options, loop=self.play.loop)
 
     def _network(self, share: int) -> "Network":
         from ..engine.player import Network

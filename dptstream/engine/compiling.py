@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +30,13 @@ class Compilable(Protocol):
 
 @dataclass(slots=True)
 class _Job:
-    model: DepthModel
-    """Kept, so that its address stands for it."""
     done: threading.Event = field(default_factory=threading.Event)
     twin: DepthModel | None = None
+    failure: str | None = None
+
+
+_JOBS: WeakKeyDictionary[Compilable, dict[tuple[int, ...], _Job]] = WeakKeyDictionary()
+"""What was compiled, by model and shape: a feed that lost its connection need not wait for it again."""
 
 
 class Compiler:
@@ -49,22 +53,28 @@ class Compiler:
     ) -> None:
         self._notes, self._ahead = notes, ahead
         self._compile_network = compile_network or compiled_for_one_size
-        self._jobs: dict[tuple[int, tuple[int, ...]], _Job] = {}
+        self._told: set[str] = set()
 
     def twin(self, model: DepthModel, shape_bchw: tuple[int, ...]) -> DepthModel | None:
         """Return ``model`` compiled for pictures of that shape, as soon as that is done; None until then, and where it fails."""
         if not isinstance(model, Compilable):
             return None
-        job = self._jobs.get((id(model), shape_bchw))
+        jobs = _JOBS.setdefault(model, {})
+        job = jobs.get(shape_bchw)
         if job is None:
-            job = self._jobs[id(model), shape_bchw] = _Job(model)
+            job = jobs[shape_bchw] = _Job()
             work = threading.Thread(
                 target=self._run, args=(job, model, shape_bchw), name="dptstream-compiler", daemon=True
             )
             work.start()
             if self._ahead:
                 work.join()
-        return job.twin if job.done.is_set() else None
+        if not job.done.is_set():
+            return None
+        if job.failure is not None and job.failure not in self._told:
+            self._told.add(job.failure)
+            self._notes.add(f"the network runs uncompiled: {job.failure}")
+        return job.twin
 
     def _run(self, job: _Job, model: Any, shape_bchw: tuple[int, ...]) -> None:
         try:
@@ -76,10 +86,9 @@ class Compiler:
                 if _alike(model, twin, shape_bchw):
                     job.twin = twin
                 else:
-                    self._notes.add("the network runs uncompiled: compiled, it gave another depth")
+                    job.failure = "compiled, it gave another depth"
         except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and the uncompiled network serves on
-            reason = " ".join(str(error).split())[:120]
-            self._notes.add(f"the network runs uncompiled: {type(error).__name__}: {reason}")
+            job.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         finally:
             job.done.set()
 
