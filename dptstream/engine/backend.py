@@ -139,8 +139,8 @@ class HostBackend:
 class CudaStream:
     """One CUDA stream."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.raw = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    def __init__(self, device: torch.device, *, priority: int = 0) -> None:
+        self.raw = torch.cuda.Stream(device, priority=priority)  # type: ignore[no-untyped-call]
 
     def run(self, work: Callable[[], object]) -> None:
         """Submit the kernels and copies that ``work`` launches."""
@@ -209,12 +209,15 @@ class CudaBackend:
             COMPILING.release()
 
     def _recorded(self, work: Callable[[], object]) -> Graph:
-        side, before = CudaStream(self.device), CudaEvent()
+        # torch hands out the same few streams again and again; of those with priority nobody else has one, so that no
+        # other feed's work ends up in the recording.
+        side, before, tried = CudaStream(self.device, priority=-1), CudaEvent(), CudaEvent()
         self.compute.record(before)
         side.wait(before)
         for _ in range(_WARM_UPS):
             side.run(work)
-        side.raw.synchronize()
+        side.record(tried)
+        tried.synchronize()
         graph = torch.cuda.CUDAGraph()
         side.run(lambda: _capture(graph, work))
         return graph
