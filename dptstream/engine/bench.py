@@ -9,7 +9,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,7 @@ from ..sources.base import Source, SourceInfo, SourceStats
 from ..temporal import TemporalConfig
 from .config import EngineConfig
 from .device import cpu_count
+from .endurance import Endurance, Latency, measure_endurance, measure_latency, usual_loop
 from .engine import Engine, describe_feed
 from .loop import CutDetector
 from .smoothing import Smoother
@@ -49,6 +50,12 @@ class Workload:
     """The network's size; None is the model's own."""
     frames: int = 60
     """How many frames of the input are used, at most."""
+    endurance_frames: int = 300
+    """Frames of the engine's run without files; 0 leaves it out."""
+    rate_fps: float | None = None
+    """Rate at which frames come where latency is measured; None is 0.7 of the network's own, 60 frames/s at most."""
+    reference: DepthModel | None = None
+    """The same weights as most programs run them: PyTorch, float32. Where given, their usual loop is measured as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,12 @@ class BenchReport:
     """Frames/s end to end with one stage after the other and all cores in the network, one figure a round."""
     bound_fps: float
     """What no program could exceed with these stages on this machine; see the module's text."""
+    endurance: Endurance | None = None
+    """The engine from pictures in memory to nowhere."""
+    latency: Latency | None = None
+    """Age of depth when frames come at a fixed rate."""
+    usual_fps: list[float] = field(default_factory=list)
+    """Frames/s of the usual loop (read, infer, write in sequence; PyTorch float32), one figure a round; may be empty."""
 
     @property
     def end_to_end_fps(self) -> float:
@@ -100,6 +113,18 @@ class BenchReport:
     def ratio_to_model(self) -> float:
         """End to end over model alone."""
         return self.end_to_end_fps / self.model_fps
+
+    @property
+    def engine_to_model(self) -> float | None:
+        """The engine without files over the network alone."""
+        return None if self.endurance is None else self.endurance.fps / self.model_fps
+
+    @property
+    def gain_over_usual(self) -> float | None:
+        """Median ratio of the interleaved rounds, ours over the usual loop."""
+        if not self.usual_fps:
+            return None
+        return statistics.median(ours / usual for ours, usual in zip(self.pipelined_fps, self.usual_fps, strict=True))
 
     @property
     def pipeline_gain(self) -> float:
@@ -122,12 +147,16 @@ def run_bench(workload: Workload, *, rounds: int = 3, say: Callable[[str], None]
     smooth = _measure_smooth(depths, workload)
     say("writing alone")
     write = _measure_write(depths, workload, info)
+    endurance, latency = _measure_without_files(pictures, model_fps, workload, say)
     pipelined_fps: list[float] = []
     sequential_fps: list[float] = []
+    usual_fps: list[float] = []
     for number in range(rounds):
         say(f"whole runs, round {number + 1} of {rounds}")
         sequential_fps.append(_measure_run(workload, len(pictures), pipelined=False))
         pipelined_fps.append(_measure_run(workload, len(pictures), pipelined=True))
+        if workload.reference is not None:
+            usual_fps.append(_measure_usual(workload, workload.reference, len(pictures)))
     stages = {"decode": decode, "infer": infer, "smooth": smooth, "write": write}
     first = pictures[0]
     return BenchReport(
@@ -141,6 +170,9 @@ def run_bench(workload: Workload, *, rounds: int = 3, say: Callable[[str], None]
         pipelined_fps=pipelined_fps,
         sequential_fps=sequential_fps,
         bound_fps=_bound_fps(stages, model_fps, on_cpu=workload.model.device.type == "cpu"),
+        endurance=endurance,
+        latency=latency,
+        usual_fps=usual_fps,
     )
 
 
@@ -255,6 +287,19 @@ def _measure_write(depths: Sequence[DepthFrame], workload: Workload, info: Sourc
     return timer.cost(len(depths))
 
 
+def _measure_without_files(
+    pictures: Sequence[VideoFrame], model_fps: float, workload: Workload, say: Callable[[str], None]
+) -> tuple[Endurance | None, Latency | None]:
+    if workload.endurance_frames < 1:
+        return None, None
+    model, size, frames = workload.model, workload.size, workload.endurance_frames
+    say("engine without files")
+    endurance = measure_endurance(model, pictures, frames=frames, size=size)
+    say("latency at a fixed rate")
+    rate_fps = workload.rate_fps or min(60.0, 0.7 * model_fps)
+    return endurance, measure_latency(model, pictures, rate_fps=rate_fps, frames=frames, size=size)
+
+
 class _FirstFrames:
     """The first frames of a source, as a source."""
 
@@ -293,4 +338,13 @@ def _measure_run(workload: Workload, frames: int, *, pipelined: bool) -> float:
         )
         timer = _Timer()
         engine.run()
+        return 1000 / timer.cost(frames).wall_ms
+
+
+@torch.no_grad()
+def _measure_usual(workload: Workload, reference: DepthModel, frames: int) -> float:
+    """Frames/s of the usual loop over the same input, into the same kind of sink."""
+    with _FirstFrames(workload.open_source(), frames) as source:
+        timer = _Timer()
+        usual_loop(source, reference, workload.make_sink(), frames=frames, size=workload.size)
         return 1000 / timer.cost(frames).wall_ms
