@@ -138,7 +138,10 @@ def test_a_token_in_the_address_is_needed_once(window: Window) -> None:
     ("dtype", "scale"), [(np.float16, 1.0), (np.uint16, 0.001), (np.float32, 1.0)], ids=["float16", "uint16", "float32"]
 )
 def test_the_value_under_the_pointer_is_right_in_every_encoding(window: Window, dtype: Any, scale: float) -> None:
-    plane = DepthPlane((distances() / scale).astype(dtype), DepthKind.METRIC, 1.0, 4.0, scale)
+    codes = distances() / scale
+    plane = DepthPlane(
+        (np.rint(codes) if dtype is np.uint16 else codes).astype(dtype), DepthKind.METRIC, 1.0, 4.0, scale
+    )
     with serving(still(scene(depth=plane))) as server:
         window.open(server.url)
         for share, metres in ((0.5, "1.500 m (4.92 ft)"), (0.9, "3.000 m (9.84 ft)")):
