@@ -6,11 +6,11 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import DptStreamError, MissingExtraError, SourceError
 
@@ -153,6 +153,7 @@ class ServeChild:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = list(arguments)
         self._process: subprocess.Popen[str] | None = None
+        self._readers: list[threading.Thread] = []
         self._errors: deque[str] = deque(maxlen=_KEPT_LINES)
         self.endpoint, self.control = ANY_PORT, ANY_PORT
 
@@ -180,20 +181,22 @@ class ServeChild:
         process = subprocess.Popen(
             [sys.executable, "-m", "dptstream", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self._process = process
         assert process.stdout is not None
         assert process.stderr is not None
-        threads = [threading.Thread(target=self._keep, args=(process.stderr,), daemon=True)]
-        threads[0].start()
+        self._process = process
+        self._readers = [threading.Thread(target=self._keep, args=(process.stderr,), daemon=True)]
+        self._readers[0].start()
         first = process.stdout.readline()
+        # Whatever comes on must be read: a full pipe would stop the child.
+        self._readers.append(threading.Thread(target=_drain, args=(process.stdout,), daemon=True))
+        self._readers[1].start()
         if not first:
             process.wait()
-            threads[0].join(_STOP_SECONDS)
+            self.close()
             last = self._errors[-1] if self._errors else f"dptstream serve ended with code {process.returncode}"
             raise SourceError(last.removeprefix("dptstream: "))
         addresses = json.loads(first)
         self.endpoint, self.control = addresses["endpoint"], addresses["control"]
-        threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()  # else its pipe would fill up
 
     def close(self) -> None:
         """End it; may be called twice."""
@@ -206,9 +209,18 @@ class ServeChild:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for reader in self._readers:
+            reader.join(_STOP_SECONDS)
 
-    def _keep(self, lines: Iterator[str]) -> None:
-        self._errors.extend(line.strip() for line in lines if line.strip())
+    def _keep(self, lines: TextIO) -> None:
+        with lines:
+            self._errors.extend(line.strip() for line in lines if line.strip())
+
+
+def _drain(lines: TextIO) -> None:
+    with lines:
+        for _ in lines:
+            pass
 
 
 def open_played(what: str, child: ServeChild, *, capacity: int) -> "LiveFeed":
