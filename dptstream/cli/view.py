@@ -113,7 +113,8 @@ class View:
         from ..viewer.window import Window
 
         print("\n".join(key_lines()))
-        window = Window(feed, settings, self._tools(feed), size_wh=size_wh)
+        view_deg = (self.look.yaw, self.look.pitch)
+        window = Window(feed, settings, self._tools(feed), size_wh=size_wh, view_deg=view_deg)
         with ending_by_signal(window.close):
             window.run(self.frames)
         return 0
@@ -219,7 +220,7 @@ class View:
         from ..viewer.shots import snapshot
 
         assert self.save.snapshot is not None
-        image = snapshot(message, settings, size_wh, yaw_deg=self.save.yaw, pitch_deg=self.save.pitch)
+        image = snapshot(message, settings, size_wh, yaw_deg=self.look.yaw, pitch_deg=self.look.pitch)
         save_bytes(self.save.snapshot, png_bytes(image))
         print(f"{self.save.snapshot}: {size_wh[0]}x{size_wh[1]}, {_origin(message)}")
 

@@ -29,15 +29,19 @@ class LookFlags:
     """Distance given to its far end; metric depth is taken as it is."""
     cut_far: bool = False
     """Leave out the backdrop at the far end, such as the sky."""
-    edge_threshold: float = 0.02
+    edge_threshold: float = 0.03
     """Largest step from pixel to pixel that is no edge, as a share of the distance, for a map 640 pixels wide; 0 cuts
     nothing."""
     stride: int = 1
     """Show one pixel of so many, along rows and along columns."""
     voxel: float = 0.0
     """Show one point of each cube of this side; metres, or scene units."""
-    point_size: float = 2.0
+    point_size: float = 3.0
     """Pixels of the screen."""
+    yaw: float = 0.0
+    """Degrees that the eye has gone to the right around the scene, in pictures and when a window opens."""
+    pitch: float = 0.0
+    """Degrees that it has gone up."""
     axes: Literal["opencv", "opengl", "blender", "unity"] = "opencv"
     """Axes of saved PLY files: opencv is x right, y down, z forward; blender has z up. GLB has its own."""
     filters: tuple[_FilterWord, ...] = ()
@@ -86,10 +90,6 @@ class SaveFlags:
 
     snapshot: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """Save one picture; with --frames, of the last of them."""
-    yaw: float = 0.0
-    """For the snapshot: degrees that the eye goes to the right."""
-    pitch: float = 0.0
-    """For the snapshot: degrees that the eye goes up."""
     orbit: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4")] = None
     """Save a film of the feed while the eye swings around it."""
     orbit_seconds: float = 6.0

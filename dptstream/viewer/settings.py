@@ -130,14 +130,14 @@ class ViewSettings:
     """Leave that backdrop out."""
     edge_cut: bool = True
     """Cut surfaces, and leave points out, where depth jumps."""
-    edge_threshold: float = 0.02
+    edge_threshold: float = 0.03
     """Largest step from pixel to pixel that is no jump, as a share of the nearer distance, for a map 640 pixels wide;
     see ``edge_tolerance``."""
     stride: int = 1
     """Show one pixel of each so many, along rows and along columns; at least 1."""
     voxel: float = 0.0
     """Show one point of each cube with this side, in metres or scene units; 0 shows all."""
-    point_size: float = 2.0
+    point_size: float = 3.0
     """Side of a point, 1 to 16 pixels of the screen."""
     fov_x_deg: float | None = None
     """Horizontal field of view, degrees; None believes the feed."""

@@ -25,6 +25,8 @@ SIZE_WH = (1280, 800)
 _FRAME_SECONDS = 1 / 60
 _SAID_SECONDS = 4.0
 """How long an answer to a key stays on the screen."""
+_KEYS_SECONDS = 10.0
+"""How long all keys stand on the screen at first; they come back with H."""
 _STATUS_SECONDS = 0.5
 _VIDEO_FPS = 25
 _ESCAPE, _SPACE, _F11 = 256, 32, 300
@@ -62,6 +64,7 @@ class Window:
         tools: What keys may use.
         size_wh: Width and height, pixels.
         visible: Whether anybody sees it.
+        view_deg: How far the eye has gone right and up in the view that it begins with, and is reset to.
     """
 
     def __init__(
@@ -72,14 +75,16 @@ class Window:
         *,
         size_wh: tuple[int, int] = SIZE_WH,
         visible: bool = True,
+        view_deg: tuple[float, float] = (0.0, 0.0),
     ) -> None:
+        self._view_deg = view_deg
         self._feed = feed
         self._tools = tools or Tools()
         self._updater = Updater(feed, settings)
         self._canvas = Canvas(f"dptstream: {feed.title}", size_wh, visible=visible)
         self._drawing: Drawing | None = None
         self._frame = Frame()
-        self._keys_shown = True
+        self._keys_until = float("inf")
         self._answer: tuple[str, float] = ("", 0.0)
         self._status = ("", 0.0)
         self._film: VideoWriter | None = None
@@ -112,7 +117,7 @@ class Window:
         drawing = self._updater.take()
         if drawing is not None:
             self._show(drawing)
-        self._canvas.say(key_lines() if self._keys_shown else [], self._status_lines())
+        self._canvas.say(key_lines() if time.monotonic() < self._keys_until else [], self._status_lines())
         if not self._canvas.draw():
             self._closing = True
         if self._film is not None and time.monotonic() >= self._film_due:
@@ -125,6 +130,7 @@ class Window:
         self._canvas.put(drawing, drawing.settings)
         if before is None:
             self._reset_view()
+            self._keys_until = min(self._keys_until, time.monotonic() + _KEYS_SECONDS)
         if before is None or drawing.message is not before.message:
             self._shown = [*self._shown[-30:], time.monotonic()]
 
@@ -133,7 +139,8 @@ class Window:
             return
         self._frame = frame_of(self._drawing.cloud)
         lens = Lens.fitting(self._drawing.cloud, self._canvas.size_wh)
-        pose = own_view() if own else orbited(self._frame, lens.tangents)
+        yaw_deg, pitch_deg = self._view_deg
+        pose = own_view() if own else orbited(self._frame, lens.tangents, yaw_deg=yaw_deg, pitch_deg=pitch_deg)
         self._canvas.look(pose, self._frame, lens)
 
     # What stands on the screen.
@@ -252,7 +259,7 @@ class Window:
             self._say(str(refusal))
 
     def _toggle_keys(self) -> None:
-        self._keys_shown = not self._keys_shown
+        self._keys_until = 0.0 if time.monotonic() < self._keys_until else float("inf")
 
     # What is saved.
 
