@@ -1,5 +1,6 @@
 """A feed being served: one source, run after run, through lost connections and changes of the network."""
 
+import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -181,24 +182,29 @@ class EnginePlayer:
         retry = FIRST_RETRY_SECONDS
         while not self._stopping.is_set():
             frames_before = self._now.frames
-            try:
-                self._run_once()
-            except (SourceError, EngineError) as error:
-                lost = error if isinstance(error, SourceError) else error.__cause__
-                if not self._info.live or not isinstance(lost, SourceError):
-                    raise
-                self._note = describe(lost)
-            else:
-                if self._stopping.is_set():
-                    return
-                if self._changing:
-                    continue
-                if not self._info.live:
-                    return
-                self._note = "the connection ended"
+            lost = self._run_and_say_what_was_lost()
+            if self._stopping.is_set() or not (self._changing or self._info.live):
+                return
+            # A run and what it failed with refer to one another; left to Python's collector, which in a loop that makes
+            # little garbage hardly ever looks, each session would leave its buffers and its decoder's threads behind.
+            gc.collect()
+            if self._changing:
+                continue
+            self._note = lost
             if self._now.frames > frames_before:
                 retry = FIRST_RETRY_SECONDS
             retry = self._reconnect(retry)
+
+    def _run_and_say_what_was_lost(self) -> str:
+        """Play one session; return why what comes live came no longer, and raise any other failure."""
+        try:
+            self._run_once()
+        except (SourceError, EngineError) as error:
+            lost = error if isinstance(error, SourceError) else error.__cause__
+            if not self._info.live or not isinstance(lost, SourceError):
+                raise
+            return describe(lost)
+        return "the connection ended"
 
     def _run_once(self) -> None:
         """Play one session."""
