@@ -164,7 +164,9 @@ def _distances(low: float, high: float) -> tuple[float, float]:
 
 
 def _load_depth(sequence: DepthSequence) -> Any:
-    image = _load(sequence.frames[0].file, f"{sequence.name} depth")
+    # Any file that is there tells Blender the names of all.
+    present = next(frame.file for frame in sequence.frames if frame.file.is_file())
+    image = _load(present, f"{sequence.name} depth")
     image.source = "SEQUENCE"
     # Values are data: any colour transform would bend them.
     image.colorspace_settings.name = "Non-Color"

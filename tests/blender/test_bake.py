@@ -122,7 +122,7 @@ def test_a_point_cache_keeps_a_pixel_in_place_while_it_has_no_depth(fresh: Blend
     sequence = write_folder(tmp_path / "clip", DepthKind.METRIC)
     for number in (1001, 1003):
         (sequence / f"toy.{number}.exr").unlink()
-    fresh.call("inside_sequence.import_folder", path=str(sequence))
+    assert fresh.call("inside_sequence.import_folder", path=str(sequence)) == ["FINISHED"]
     path = tmp_path / "range.pc2"
     assert fresh.call("inside_sequence.export", path=str(path), first=1, last=4) == ["FINISHED"]
     points = np.fromfile(path, "<f4", offset=32).reshape(4, HEIGHT * WIDTH, 3)
