@@ -12,7 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from ...errors import DptStreamError, describe
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_NAME = 60
 _NO_ENGINE = (
     "This page shows depth that was computed elsewhere, so there is no network here to run a picture or video through. "
     "Start the viewer with an input of its own instead: dptstream view VIDEO --web"
@@ -49,8 +50,9 @@ class Uploads:
             return PlainTextResponse("Another file is on its way: try again when it is there.", 409)
         async with self._busy:
             self._count += 1
-            suffix = _SUFFIX.search(request.query_params.get("name", ""))
-            path = Path(self._folder.name, f"upload{self._count}{suffix[0].lower() if suffix else ''}")
+            # With a number before it no name means anything to the system, and none comes twice.
+            name = _UNSAFE.sub("_", request.query_params.get("name", ""))[-_LONGEST_NAME:]
+            path = Path(self._folder.name, f"{self._count}-{name.lstrip('.') or 'upload'}")
             try:
                 await self._receive(request, path)
                 note = await asyncio.to_thread(self._run, path)

@@ -344,9 +344,13 @@ def test_a_thin_link_shows_the_same_depth(window: Window) -> None:
 def test_the_page_is_usable_on_a_phone(browser: Any) -> None:
     phone = Window(browser, (390, 780), is_mobile=True, has_touch=True, device_scale_factor=2)
     try:
-        with serving(ScriptedFeed(every=0.1)) as server:
+        with serving(ScriptedFeed(every=0.1, model="a-model-with-a-very-long-name-that-fills-the-line" * 3)) as server:
             phone.open(server.url)
-            assert phone.tab.evaluate("document.documentElement.scrollWidth") <= 390
+            phone.until(lambda: "very-long-name" in phone.tab.inner_text("#facts"))
+            for part in ("#top", "#canvas", "#menu"):
+                box = phone.tab.locator(part).bounding_box()
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= 390, part
             assert not phone.tab.is_visible("#panel")  # the picture comes first
             canvas = phone.tab.locator("#canvas").bounding_box()
             assert canvas["width"] >= 380

@@ -10,6 +10,9 @@ const ENCODINGS = { "16UC1": 0, "16FC1": 1, "32FC1": 2 };
 /** Width of a map that `edge_threshold` is meant for: a finer one spreads a slope over more pixels. */
 const THRESHOLD_WIDTH = 640;
 
+/** Pixels of the screen; points are that large at first. */
+const USUAL_POINT_SIZE = 3;
+
 /** Stands for infinity in a shader, which need not know it. */
 const LARGEST = 3e38;
 
@@ -122,9 +125,9 @@ export class Relief {
     return [this.map.width, this.map.height].map((side) => Math.ceil((side - this.firstPixel) / this.stride));
   }
 
-  /** How much larger points of a coarse map are drawn, so that those of the usual size (2 pixels) leave no gaps. */
+  /** How much larger points of a coarse map are drawn, so that those of the usual size leave no gaps. */
   #coarseness({ focal }) {
-    return Math.max(1, ((focal / this.map.camera.fx) * this.stride) / 2);
+    return Math.max(1, ((focal / this.map.camera.fx) * this.stride) / USUAL_POINT_SIZE);
   }
 
   #paint(settings, ends) {

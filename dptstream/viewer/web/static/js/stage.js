@@ -3,8 +3,8 @@
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/OrbitControls.js";
 
-/** How far "reset view" steps back behind the camera's own place, as a share of the distance to the scene's middle. */
-const STEP_BACK = 0.12;
+/** How far views step back behind the camera's own place, as a share of the distance to the scene's middle. */
+const STEP_BACK = { camera: 0, reset: 0.12, left: 0.4, right: 0.4, above: 0.4 };
 const ASIDE_DEG = 30;
 const OWN_FOV_DEG = 60;
 export const BACKGROUND = 0x0e1116;
@@ -75,8 +75,7 @@ export class Stage {
     const { camera, middle } = this.#view;
     if (!camera) return;
     this.#name = name;
-    const back = name === "camera" ? 0 : STEP_BACK * middle;
-    const arm = new THREE.Vector3(0, 0, middle + back);
+    const arm = new THREE.Vector3(0, 0, middle * (1 + STEP_BACK[name]));
     const turn = { left: [-ASIDE_DEG, 0], right: [ASIDE_DEG, 0], above: [0, -ASIDE_DEG] }[name] ?? [0, 0];
     arm.applyEuler(new THREE.Euler(THREE.MathUtils.degToRad(turn[1]), THREE.MathUtils.degToRad(turn[0]), 0));
     this.controls.target.set(0, 0, -middle);
