@@ -17,6 +17,8 @@ from .offered import OfferedModels
 from .serving import StatusLines, leave_if_stuck, serve_until_the_end
 
 if TYPE_CHECKING:
+    import torch
+
     from ..engine import EngineConfig
     from ..engine.feeds import Player
     from ..engine.player import Network
@@ -257,7 +259,9 @@ class Serve:
         players: list[Player] = []
         for name, location in feeds.items():
             if network is not None and name in opened:
-                config = self.play.config(live=opened[name].info.live, workers=_workers(network.model, len(opened)))
+                config = self.play.config(
+                    live=opened[name].info.live, workers=workers_for_feeds(network.model.device, len(opened))
+                )
                 config = self.card.engine(config)
                 opener = _first(opened[name], self._opener(location))
                 make_sink = self._sink_maker(name, publisher, options)
@@ -303,8 +307,8 @@ def _first(opened: "Playback", reopen: "Callable[[], Playback]") -> "Callable[[]
     return lambda: waiting.pop() if waiting else reopen()
 
 
-def _workers(model: "DepthModel", share: int) -> int | None:
-    """Return how many threads infer for each of ``share`` feeds: on the CPU they get equal parts of it."""
+def workers_for_feeds(device: "torch.device", feeds: int) -> int | None:
+    """Return how many threads infer for each of so many feeds: on the CPU they get equal parts of it."""
     from ..engine.device import cpu_count
 
-    return None if share == 1 or model.device.type != "cpu" else max(1, min(4, cpu_count() // share))
+    return None if feeds == 1 or device.type != "cpu" else max(1, min(4, cpu_count() // feeds))
