@@ -1,12 +1,14 @@
 """What the panel's buttons do. Greyed ones say why."""
 
 import ipaddress
+import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import bpy
 from bpy.props import BoolProperty
+from mathutils import Euler
 
 from . import live, preferences, steering
 from .camera import match_render
@@ -39,8 +41,8 @@ class DPTSTREAM_OT_connect(bpy.types.Operator):
             self.report({"ERROR"}, live.problem())
             return {"CANCELLED"}
         if is_new:
-            _select(context, live_object(context.scene))
-            _show_colors(context)
+            _make_active(context, live_object(context.scene))
+            _bring_into_view(context)
             # Without a step of its own, the object would vanish when something before it is undone.
             bpy.ops.ed.undo_push(message="Connect to Depth")
         return {"FINISHED"}
@@ -257,18 +259,24 @@ def _granted(operator: Any, refusal: str) -> bool:
     return not refusal
 
 
-def _select(context: Any, shown: Any) -> None:
+def _make_active(context: Any, shown: Any) -> None:
+    """Show the object's settings; selected, every cut of its surface would be outlined in orange."""
     for other in context.selected_objects:
         other.select_set(False)
-    shown.select_set(True)
     context.view_layer.objects.active = shown
 
 
-def _show_colors(context: Any) -> None:
-    """Have the 3D view in which the button was pressed show materials; in solid shading a video would be grey."""
-    shading = getattr(context.space_data, "shading", None)
-    if shading is not None and shading.type in ("SOLID", "WIREFRAME"):
-        shading.type = "MATERIAL"
+def _bring_into_view(context: Any) -> None:
+    """Have the 3D view in which the button was pressed show the depth in its colours, from above and behind its camera."""
+    space = context.space_data
+    if getattr(space, "type", "") != "VIEW_3D":
+        return
+    if space.shading.type in ("SOLID", "WIREFRAME"):
+        space.shading.type = "MATERIAL"  # in solid shading a video would be grey
+    view = space.region_3d
+    if view.view_perspective != "CAMERA":
+        view.view_location, view.view_distance = (0.0, 4.0, 0.5), 14.0
+        view.view_rotation = Euler((math.radians(70), 0.0, math.radians(-20))).to_quaternion()
 
 
 _CLASSES = (
