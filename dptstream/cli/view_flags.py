@@ -32,6 +32,8 @@ class LookFlags:
     edge_threshold: float = 0.03
     """Largest step from pixel to pixel that is no edge, as a share of the distance, for a map 640 pixels wide; 0 cuts
     nothing."""
+    sharpen_edges: bool = False
+    """Move what hangs in mid-air within an edge to its nearer or farther side: narrower gaps, for some time a frame."""
     stride: int = 1
     """Show one pixel of so many, along rows and along columns."""
     voxel: float = 0.0
@@ -65,6 +67,7 @@ class LookFlags:
             cut_far=self.cut_far,
             edge_cut=self.edge_threshold > 0,
             edge_threshold=self.edge_threshold or ViewSettings().edge_threshold,
+            sharpen_edges=self.sharpen_edges,
             stride=self.stride,
             voxel=self.voxel,
             point_size=self.point_size,

@@ -14,6 +14,8 @@ from .settings import Axes, ViewSettings
 
 _FAR_SHARE = 0.02
 """What lies within this share of the inverse range from its far end counts as backdrop."""
+_BLUR_SHARE = 1 / 160
+"""How far networks blur jumps, as a share of the picture's width."""
 
 _FROM_OPENCV: dict[Axes, tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = {
     "opencv": ((0, 1), (1, 1), (2, 1)),
@@ -104,6 +106,8 @@ def cloud_of(
     """
     kind = message.depth.kind
     distance_hw, camera = _strided(distance_hw, camera, settings.stride)
+    if settings.sharpen_edges:
+        distance_hw = sharpened(distance_hw, settings.edge_tolerance(distance_hw.shape[1]))
     keep, solid = _masks(distance_hw, settings)
     if settings.cut_far and kind is DepthKind.RELATIVE_INVERSE:
         keep &= distance_hw < _backdrop(settings)
@@ -168,6 +172,43 @@ def jumps(distance_hw: NDArray[np.float32], tolerance: float) -> tuple[NDArray[n
     across = (distance_hw[:, 1:] > reach[:, :-1]) | (distance_hw[:, :-1] > reach[:, 1:])
     down = (distance_hw[1:] > reach[:-1]) | (distance_hw[:-1] > reach[1:])
     return across, down
+
+
+def sharpened(distance_hw: NDArray[np.float32], tolerance: float) -> NDArray[np.float32]:
+    """Return the map with pixels that hang within a jump moved to its nearer or farther side; 0 stays 0.
+
+    Networks blur jumps over several pixels, which then fly in mid-air or stretch surfaces. Where the distances around a
+    pixel span more than a slope may, and it lies on neither end, it goes to the end that is closer in inverse depth.
+
+    Args:
+        distance_hw: (H, W) distances, 0 where there is none.
+        tolerance: Step from pixel to pixel that is no jump, as in ``jumps``.
+    """
+    reach = max(1, round(_BLUR_SHARE * distance_hw.shape[1]))
+    near = _extreme(np.where(distance_hw > 0, distance_hw, np.float32(np.inf)), np.minimum, reach)
+    far = _extreme(distance_hw, np.maximum, reach)
+    within = np.float32(1 + tolerance)
+    floating = far > near * np.float32(1 + tolerance * (2 * reach + 1))
+    floating &= (distance_hw > near * within) & (distance_hw * within < far)
+    found, front, back = distance_hw[floating], near[floating], far[floating]
+    out = distance_hw.copy()
+    out[floating] = np.where(found * (front + back) < 2 * front * back, front, back)
+    return out
+
+
+def _extreme(values: NDArray[np.float32], pick: np.ufunc, reach: int) -> NDArray[np.float32]:
+    """Return the smallest or largest value up to ``reach`` pixels away along both axes."""
+    for axis in (0, 1):
+        left = min(reach, values.shape[axis] - 1)
+        done = 0
+        while left > 0:  # steps that grow cover a wide reach in few passes
+            step = min(left, 2 * done + 1)
+            lines = np.moveaxis(values, axis, 0)
+            spread = lines.copy()
+            pick(spread[step:], lines[:-step], out=spread[step:])
+            pick(spread[:-step], lines[step:], out=spread[:-step])
+            values, left, done = np.moveaxis(spread, 0, axis), left - step, done + step
+    return values
 
 
 def turned(points: NDArray[np.float32], axes: Axes) -> NDArray[np.float32]:

@@ -87,6 +87,7 @@ KEYS: tuple[Key, ...] = (
     Key("J", "colour scheme", _scheme),
     Key("E", "edge cut on or off", _edge),
     Key("T", "edge threshold up (Shift: down)", _edge_threshold),
+    Key("K", "sharpen edges", lambda settings, _: replace(settings, sharpen_edges=not settings.sharpen_edges)),
     Key("N", "near end farther (Shift: nearer)", _near),
     Key("F", "far end farther (Shift: nearer)", _far),
     Key("B", "backdrop (sky) shown or cut", _backdrop),
@@ -136,6 +137,8 @@ def words(settings: ViewSettings) -> str:
         f"edge cut {settings.edge_threshold:.3f}" if settings.edge_cut else "edges whole",
     ]
     parts.append(f"near {settings.near:.3g} far {settings.far:.3g}")
+    if settings.sharpen_edges:
+        parts.append("sharpened")
     if settings.cut_far:
         parts.append("backdrop cut")
     if settings.fov_x_deg is not None:

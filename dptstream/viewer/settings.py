@@ -133,6 +133,8 @@ class ViewSettings:
     edge_threshold: float = 0.03
     """Largest step from pixel to pixel that is no jump, as a share of the nearer distance, for a map 640 pixels wide;
     see ``edge_tolerance``."""
+    sharpen_edges: bool = False
+    """Move what hangs within a jump, where networks blur it, to its nearer or farther side; takes a while."""
     stride: int = 1
     """Show one pixel of each so many, along rows and along columns; at least 1."""
     voxel: float = 0.0

@@ -114,6 +114,19 @@ def test_no_point_and_no_triangle_hangs_in_a_jump_of_depth() -> None:
     assert (uncut.points()[0][:, 2] == 3.0).any()
 
 
+def test_sharpening_moves_what_flies_to_the_side_it_is_closer_to_and_leaves_slopes_alone() -> None:
+    inverse = np.repeat(np.array([1.0] * 300 + [0.85, 0.7, 0.35, 0.2] + [0.1] * 336, np.float32)[None], 8, axis=0)
+    sharp = ViewSettings(sharpen_edges=True)
+    message = filmed(depth=DepthPlane(1 / inverse, DepthKind.METRIC, 1.0, 10.0))
+    depth = make_cloud(message, sharp).grid[0, :, 2]
+    np.testing.assert_allclose(depth[:302], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(depth[302:], 10.0, rtol=1e-6)
+    assert make_cloud(message, sharp).keep.sum() > make_cloud(message, ViewSettings()).keep.sum()
+    slope = np.linspace(2, 3, 640, dtype=np.float32)[None].repeat(8, axis=0)
+    message = filmed(depth=DepthPlane(slope, DepthKind.METRIC, 2, 3))
+    np.testing.assert_array_equal(make_cloud(message, sharp).grid, make_cloud(message, ViewSettings()).grid)
+
+
 def test_a_slope_is_not_cut_because_the_map_is_small() -> None:
     for width in (80, 640):
         slope = np.linspace(2, 4, width, dtype=np.float32)[None].repeat(4, axis=0)
