@@ -20,6 +20,7 @@ TICK_SECONDS = 1 / 120
 """How often the mailbox is looked into; what a look costs without a frame is a few microseconds."""
 REDRAW_SECONDS = 0.25
 """How often the panel shows new figures."""
+_RATE_SECONDS = 2.0
 _LARGEST_LATENCY_MS = 60_000.0
 """More, or less than none, says that the sender's clock is another, or that a recording plays."""
 _LOG = logging.getLogger(__name__)
@@ -48,9 +49,9 @@ class Figures:
             self.latency_ms = latency if self.latency_ms is None else 0.9 * self.latency_ms + 0.1 * latency
 
     def rate(self) -> float:
-        """Return frames per second over the last second."""
+        """Return frames per second over the last two seconds."""
         now = time.monotonic()
-        return float(sum(1 for at in self.shown if now - at <= 1.0))
+        return sum(1 for at in self.shown if now - at <= _RATE_SECONDS) / _RATE_SECONDS
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ def connect(scene: Any) -> None:
     disconnect()
     settings = scene.dptstream
     keys = Path(bpy.path.abspath(settings.keys)) if settings.keys else None
-    receiver = Receiver(settings.endpoint, settings.feed, keys)
+    receiver = Receiver(settings.endpoint.strip(), settings.feed.strip(), keys)
     if live_object(scene) is None:
         make_live_object(scene)
     _state.connection = Connection(receiver, scene.session_uid)

@@ -212,7 +212,10 @@ def why_not_serve(context: Any) -> str:
 
 def is_internet(endpoint: str) -> bool:
     """Return whether an address lies beyond this computer and its local network."""
-    host = urlsplit(endpoint).hostname or ""
+    try:
+        host = urlsplit(endpoint.strip()).hostname or ""
+    except ValueError:
+        return False  # no address at all, which connecting says better
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

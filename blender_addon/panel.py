@@ -107,7 +107,7 @@ def state_lines(report: Report) -> list[str]:
     message = picture.message
     depth = message.depth
     return [
-        f"{word} · {connection.figures.rate():.0f} fps{latency} · {dropped} dropped",
+        f"{word} · {connection.figures.rate():.3g} fps{latency} · {dropped} dropped",
         f"{depth.width}x{depth.height} · {message.model} · {_KIND_WORDS[depth.kind.value]}",
         *([report.status.note] if report.status is not None and report.status.note else []),
     ]

@@ -21,6 +21,11 @@ def connect(endpoint: str, **settings: Any) -> list[str]:
     return press("connect")
 
 
+def why_not_connect(endpoint: str) -> str:
+    """Return why Connect is greyed for an address; empty where it is not."""
+    return str(part("operators").why_not_connect(endpoint))
+
+
 def press(button: str, **choices: Any) -> list[str]:
     """Press a button; return the operator's result, or why it is greyed or failed."""
     try:

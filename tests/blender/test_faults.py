@@ -46,7 +46,9 @@ def raw_sender(*messages: list[bytes]) -> Iterator[str]:
         context.destroy(linger=0)
 
 
-@pytest.mark.parametrize("endpoint", ["nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "http://127.0.0.1:80"])
+@pytest.mark.parametrize(
+    "endpoint", ["nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "tcp://[::1", "http://127.0.0.1:80"]
+)
 def test_an_address_that_cannot_be_is_refused_with_a_pattern_to_follow(fresh: Blender, endpoint: str) -> None:
     refused, why = fresh.call("inside_live.connect", endpoint=endpoint)
     assert refused == "refused"
@@ -145,7 +147,18 @@ def test_hostile_messages_are_told_and_do_not_keep_honest_ones_out(fresh: Blende
         assert "was not understood" in fresh.call("inside_live.pump_until_problem", text="understood")
 
 
-def test_an_address_on_the_internet_needs_blenders_leave(fresh: Blender) -> None:
-    refused, why = fresh.call("inside_live.connect", endpoint="tcp://depth.example.com:5577")
-    assert refused == "refused"
-    assert "allow online access" in why
+@pytest.mark.parametrize(
+    ("endpoint", "is_internet"),
+    [
+        ("tcp://depth.example.com:5577", True),
+        ("tcp://8.8.8.8:5577", True),
+        ("tcp://localhost:5577", False),
+        ("tcp://192.168.1.20:5577", False),
+        ("tcp://[::1]:5577", False),
+        ("tcp://studio-pc:5577", False),
+        ("tcp://studio.local:5577", False),
+        ("ipc:///tmp/depth", False),
+    ],
+)
+def test_an_address_on_the_internet_needs_blenders_leave(fresh: Blender, endpoint: str, is_internet: bool) -> None:
+    assert ("allow online access" in fresh.call("inside_live.why_not_connect", endpoint=endpoint)) == is_internet
