@@ -61,8 +61,9 @@ class Cloud:
     def triangles(self) -> NDArray[np.int32]:
         """Return the (M, 3) triangles as indices into the flattened grid, seen counter-clockwise by the camera."""
         corners = _quad_corners(*self.keep.shape)[self.solid.reshape(-1)]
-        order = (0, 1, 2, 3, 4, 5) if self.axes != "unity" else (0, 2, 1, 3, 5, 4)
-        return np.ascontiguousarray(corners[:, order]).reshape(-1, 3)
+        if self.axes == "unity":  # left-handed: there the camera's counter-clockwise is clockwise
+            corners = np.ascontiguousarray(corners[:, (0, 2, 1, 3, 5, 4)])
+        return corners.reshape(-1, 3)
 
 
 def make_cloud(
