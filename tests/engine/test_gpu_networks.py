@@ -123,9 +123,9 @@ def test_memory_stays_flat_over_ten_thousand_frames() -> None:
 
 def test_a_network_that_overflows_goes_on_in_float32() -> None:
     model, frames = on_card("v2", torch.float32), pictures()
-    with torch.no_grad():
-        model.network.head.conv_1.weight.mul_(1e5)  # beyond what float16 holds, until the last convolution undoes it
-        model.network.head.depth.conv_2.weight.mul_(1e-5)
+    # Beyond what float16 holds, until the next convolution but one undoes it.
+    model.network.head.conv_1.register_forward_hook(lambda _module, _inputs, output: output * 1e8)
+    model.network.head.depth.conv_2.register_forward_pre_hook(lambda _module, inputs: (inputs[0] * 1e-8,))
     exact, _ = run(model, frames, batch=1)
     given, report = run(model.with_dtype(torch.float16), frames, batch=1)
     assert any(line.startswith("depth overflowed in float16: computed again in float32") for line in report.warnings)
