@@ -75,8 +75,8 @@ class ModelFlags:
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """auto is float16 on a GPU; on the CPU float32, with OpenVINO bfloat16 where the processor has it."""
 
-    def load(self) -> "DepthModel":
-        """Load the model onto its device."""
+    def load(self, *, live: bool = False) -> "DepthModel":
+        """Load the model onto its device; ``live`` does not let the first depth wait for a faster runtime."""
         from contextlib import nullcontext
 
         from ..engine.device import choose_device, choose_dtype
@@ -95,6 +95,7 @@ class ModelFlags:
                 device=device,
                 dtype=None if by_runtime else choose_dtype(device, self.precision),
                 runtime=wanted_runtime(self.runtime),
+                meanwhile=live,
                 variant=self.variant,
                 fit=self.fit,
                 accept_license=self.accept_license,

@@ -33,6 +33,7 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     runtime: RuntimeChoice = "torch",
+    meanwhile: bool = False,
     variant: str | None = None,
     fit: Fit | None = None,
     size: int | None = None,
@@ -49,6 +50,7 @@ def load_model(
             processor has it. What half precision does is said at ``NetworkModel``.
         runtime: ``torch`` gives the authors' numbers to within rounding. ``openvino`` runs picture networks faster on a
             CPU, as far as they agree with torch: see ``models.runtime``. ``auto`` is the faster one, by a measurement.
+        meanwhile: With ``auto``, let torch run pictures until OpenVINO is ready for their size; False waits.
         variant: The release, such as ``v1`` or ``v2-metric-indoor``, where the file does not tell or tells wrong.
         fit: How pictures meet the network's shape; None is the authors' way.
         size: Replaces the authors' base size, pixels.
@@ -69,6 +71,7 @@ def load_model(
         device=device,
         dtype=dtype,
         runtime=runtime,
+        meanwhile=meanwhile,
         variant=variant,
         preprocessing=Preprocessing(size=size, fit=fit),
         accept_license=accept_license,

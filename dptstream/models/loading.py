@@ -33,6 +33,7 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     runtime: RuntimeChoice = "torch",
+    meanwhile: bool = False,
     variant: str | None = None,
     preprocessing: Preprocessing = AS_AUTHORS,
     accept_license: bool = False,
@@ -58,7 +59,8 @@ def load(
     info = describe(recognition, checkpoint, network, entry)
     precisions = openvino_precisions(info, torch.device(device), dtype, runtime)
     placed = place(network, device, torch.float32 if precisions else dtype or torch.float32)
-    return NetworkModel(with_openvino(placed, precisions, checkpoint.sha256, runtime), info, preprocessing)
+    runner = with_openvino(placed, precisions, checkpoint.sha256, runtime, meanwhile=meanwhile)
+    return NetworkModel(runner, info, preprocessing)
 
 
 def openvino_precisions(
@@ -91,14 +93,19 @@ def openvino_precisions(
 
 
 def with_openvino(
-    network: nn.Module, precisions: tuple[str, ...], fingerprint: str, runtime: RuntimeChoice
+    network: nn.Module,
+    precisions: tuple[str, ...],
+    fingerprint: str,
+    runtime: RuntimeChoice,
+    *,
+    meanwhile: bool = False,
 ) -> nn.Module:
     """Let OpenVINO run a network in one of ``precisions``; without any, return the network itself."""
     if not precisions or runtime == "torch":
         return network
     from .openvino_network import OpenVinoNetwork, Plan
 
-    return OpenVinoNetwork(network, Plan(runtime, precisions, fingerprint)).eval()
+    return OpenVinoNetwork(network, Plan(runtime, precisions, fingerprint, meanwhile=meanwhile)).eval()
 
 
 def find_checkpoint(

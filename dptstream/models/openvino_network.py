@@ -49,6 +49,8 @@ class Plan:
     """Hash of the weights."""
     cache: GraphCache = field(default_factory=GraphCache.from_environment)
     """Where graphs are kept."""
+    meanwhile: bool = False
+    """Let torch run pictures of a size while its graph is made, where the choice is ``auto``: live, the first depth counts."""
 
 
 class OpenVinoNetwork(nn.Module):
@@ -71,6 +73,7 @@ class OpenVinoNetwork(nn.Module):
         self._runtimes: dict[tuple[int, int], Runtime] = {}
         self._programs: OrderedDict[tuple[tuple[int, int], str, int], Program] = OrderedDict()
         self._graphs: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._in_the_making: set[tuple[int, int]] = set()
         self._latest = Runtime("openvino", plan.precisions[0], openvino_version())
 
     @property
@@ -93,7 +96,7 @@ class OpenVinoNetwork(nn.Module):
     def forward(self, images_bchw: Tensor) -> Tensor:
         """Estimate depth: (B, 3, H, W) float32, normalised -> (B, H, W) float32."""
         height, width = images_bchw.shape[-2:]
-        runtime = self._runtimes.get((height, width)) or self.prepare((height, width))
+        runtime = self._runtimes.get((height, width)) or self._first_met((height, width))
         if runtime.name == "torch":
             depth_bhw: Tensor = self.network(images_bchw)
             return depth_bhw
@@ -103,6 +106,26 @@ class OpenVinoNetwork(nn.Module):
         """Return what the network computes on the way, which torch alone can tell."""
         network: Any = self.network
         return network.features(images_bchw, **options)
+
+    def _first_met(self, size_hw: tuple[int, int]) -> Runtime:
+        if not self._plan.meanwhile or self._plan.choice != "auto":
+            return self.prepare(size_hw)
+        if size_hw not in self._in_the_making:
+            self._in_the_making.add(size_hw)
+            threads = torch.get_num_threads()
+            # No daemon: Python may not end while OpenVINO is at work.
+            threading.Thread(target=self._make_ready, args=(size_hw, threads), name="dptstream-openvino").start()
+        return Runtime("torch", "float32", torch.__version__, "until OpenVINO is ready")
+
+    def _make_ready(self, size_hw: tuple[int, int], threads: int) -> None:
+        """Prepare a size and compile its graph for pictures with so many threads each; only then is it used."""
+        with self._lock:
+            runtime = self._chosen(size_hw)
+        if runtime.name == "openvino":
+            torch.set_num_threads(threads)
+            self._program(size_hw, runtime.precision)
+        with self._lock:
+            self._runtimes[size_hw] = self._latest = runtime
 
     def _program(self, size_hw: tuple[int, int], precision: str) -> Program:
         threads = torch.get_num_threads()

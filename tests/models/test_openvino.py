@@ -314,3 +314,38 @@ def test_what_openvino_cannot_run_is_refused_when_asked_for_and_left_to_torch_ot
 
 def test_a_video_network_stays_with_torch_and_says_so() -> None:
     assert "video networks run in PyTorch" in small_model("video").runtime.words
+
+
+def test_torch_runs_pictures_until_openvino_is_ready(cache: GraphCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, ready = small_network("tiny"), threading.Event()
+    convert = openvino_network.convert
+
+    def wait_and_convert(module: nn.Module, size_hw: tuple[int, int]) -> object:
+        assert ready.wait(60)
+        return convert(module, size_hw)
+
+    monkeypatch.setattr(openvino_network, "convert", wait_and_convert)
+    monkeypatch.setattr(openvino_network, "measure", quick_openvino)
+    plan = Plan("auto", ("float32",), weights_fingerprint(network), cache, meanwhile=True)
+    live, image_1chw = OpenVinoNetwork(network, plan).eval(), probe_picture(TINY_HW)
+    assert torch.equal(live(image_1chw), network(image_1chw)), "the first picture does not wait"
+    ready.set()
+    for thread in threading.enumerate():
+        if thread.name == "dptstream-openvino":
+            thread.join(60)
+    assert live.runtime.name == "openvino"
+    found = live(image_1chw)
+    assert not torch.equal(found, network(image_1chw))
+    assert difference(found, network(image_1chw)).mean <= TOLERANCES["float32"]
+
+
+def test_where_openvino_fails_in_the_background_torch_goes_on(cache: GraphCache) -> None:
+    network = Inexpressible()
+    plan = Plan("auto", ("float32",), weights_fingerprint(network), cache, meanwhile=True)
+    live, image_1chw = OpenVinoNetwork(network, plan).eval(), probe_picture((16, 16))
+    live(image_1chw)
+    for thread in threading.enumerate():
+        if thread.name == "dptstream-openvino":
+            thread.join(60)
+    assert torch.equal(live(image_1chw), network(image_1chw))
+    assert "cannot express" in live.runtime.words
