@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from dptstream.cli.serve import workers_for_feeds
 from dptstream.engine import Engine, EngineConfig, choose_device, choose_dtype
+from dptstream.engine.batching import BatchPolicy
 from dptstream.engine.sharing import SharedModel
 from dptstream.frames import DepthFrame, VideoFrame
 from dptstream.models import load_model
@@ -86,10 +86,8 @@ def play(
     model: DepthModel, clip: tuple[SourceInfo, list[VideoFrame]], feeds: int, *, shared: bool, size: int, seconds: float
 ) -> dict[str, float]:
     """Return the figures of one round."""
-    front = SharedModel(model) if shared else None
-    config = EngineConfig(
-        size=size, temporal=TemporalConfig.preset("default"), workers=workers_for_feeds(model.device, feeds)
-    )
+    front = SharedModel(model, BatchPolicy.for_feeds(model, feeds)) if shared else None
+    config = EngineConfig(size=size, temporal=TemporalConfig.preset("default"), workers=1)
     sinks = [Counter() for _ in range(feeds)]
     engines = [
         Engine(

@@ -17,8 +17,6 @@ from .offered import OfferedModels
 from .serving import StatusLines, leave_if_stuck, serve_until_the_end
 
 if TYPE_CHECKING:
-    import torch
-
     from ..engine import EngineConfig
     from ..engine.feeds import Player
     from ..engine.player import Network
@@ -192,7 +190,7 @@ class Serve:
                 raise ValueError("only recordings are played: their depth is what it was, and no network runs")
             found = offered.find(name)
             variant = self.network.variant if found == offered.first else None
-            model = replace(self.network, model=found, variant=variant).load()
+            model = replace(self.network, model=found, variant=variant).load(live=True)
             lines.model(model)
             return self._shared(model, share)
 
@@ -259,9 +257,7 @@ class Serve:
         players: list[Player] = []
         for name, location in feeds.items():
             if network is not None and name in opened:
-                config = self.play.config(
-                    live=opened[name].info.live, workers=workers_for_feeds(network.model.device, len(opened))
-                )
+                config = self.play.config(live=opened[name].info.live, workers=None if len(opened) == 1 else 1)
                 config = self.card.engine(config)
                 opener = _first(opened[name], self._opener(location))
                 make_sink = self._sink_maker(name, publisher, options)
@@ -291,24 +287,18 @@ class Serve:
     def _network(self, share: int) -> "Network":
         from ..engine.player import Network
 
-        return Network(self._shared(self.network.load(), share), self.network.size, self.temporal)
+        return Network(self._shared(self.network.load(live=True), share), self.network.size, self.temporal)
 
     @staticmethod
     def _shared(model: "DepthModel", share: int) -> "DepthModel":
         """Return the model for ``share`` feeds."""
+        from ..engine.batching import BatchPolicy
         from ..engine.sharing import SharedModel
 
-        return model if share == 1 else SharedModel(model)
+        return model if share == 1 else SharedModel(model, BatchPolicy.for_feeds(model, share))
 
 
 def _first(opened: "Playback", reopen: "Callable[[], Playback]") -> "Callable[[], Playback]":
     """Return what gives ``opened`` at its first call, and opens anew at later ones."""
     waiting = [opened]
     return lambda: waiting.pop() if waiting else reopen()
-
-
-def workers_for_feeds(device: "torch.device", feeds: int) -> int | None:
-    """Return how many threads infer for each of so many feeds: on the CPU they get equal parts of it."""
-    from ..engine.device import cpu_count
-
-    return None if feeds == 1 or device.type != "cpu" else max(1, min(4, cpu_count() // feeds))

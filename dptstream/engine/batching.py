@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..models.base import DepthModel
+from ..models.runtime import runtime_of
 from .backend import Backend, Event
 from .device import cpu_count
 
@@ -39,18 +40,25 @@ class BatchPolicy:
     most_pixels: int | None = None
     """Larger pictures of the network's size go through it one by one; None is no limit."""
 
+    threads: int | None = None
+    """Threads that share the work of a pass on the CPU; None leaves that to whoever asks. It never changes, as some
+    runtimes prepare a network for a number of threads."""
+
     @classmethod
-    def for_device(cls, device: torch.device) -> Self:
-        """Return what was measured to be best.
+    def for_feeds(cls, model: DepthModel, feeds: int) -> Self:
+        """Return what was measured to be best for so many feeds.
 
         On a CPU with one thread a picture's share of a batch of two or four costs 0.65 to 0.85 of a pass of its own at
         112x112, but 1.02 to 1.15 of it at 252x448 (tiny and ViT-S): one core is busy with one picture, and larger
         batches fall out of its cache. So there each core takes a picture, and only small ones that would have to wait
-        share a pass; nobody waits for company.
+        share a pass; nobody waits for company. OpenVINO takes the pictures of a batch one by one, so there are none.
         """
-        if device.type == "cpu":
-            return cls(passes=cpu_count(), largest=4, wait_seconds=0.0, most_pixels=128 * 128)
-        return cls()
+        if model.device.type != "cpu":
+            return cls()
+        passes = min(cpu_count(), max(1, feeds))
+        largest = 1 if runtime_of(model).name == "openvino" else 4
+        threads = cpu_count() // passes
+        return cls(passes=passes, largest=largest, wait_seconds=0.0, most_pixels=128 * 128, threads=threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +109,6 @@ class Seat:
     """When a request was last taken from here, counted in requests; who has the lowest number comes first."""
     in_hand: int = 0
     """Requests that wait or run."""
-    at_once: int = 1
-    """Most of them so far."""
     asked: float = 0.0
     answered: float | None = None
     pause: float | None = None
@@ -117,7 +123,6 @@ class Seat:
             self.pause = now - self.answered
         self.asked, self.answered, self.kind = now, None, request.kind
         self.in_hand += 1
-        self.at_once = max(self.at_once, self.in_hand)
         self.waiting.append(request)
 
     @property
@@ -232,7 +237,8 @@ class Batcher:
         return batch
 
     def _run(self, batch: list[_Request]) -> None:
-        self._share_cores()
+        if self._policy.threads is not None:
+            torch.set_num_threads(self._policy.threads)
         begin = time.monotonic()
         try:
             images_bchw = batch[0].images_bchw
@@ -257,14 +263,6 @@ class Batcher:
             before = [self._unfinished.popleft() for _ in range(len(self._unfinished) - _AHEAD)]
         for event in before:
             event.synchronize()
-
-    def _share_cores(self) -> None:
-        """Split the CPU's cores among the passes that feeds lately wanted at once."""
-        if self._backend.device.type != "cpu":
-            return
-        with self._changed:
-            wanted = sum(seat.at_once for seat in self._seats)
-        torch.set_num_threads(max(1, cpu_count() // min(max(1, wanted), self._policy.passes)))
 
     def _answer(self, batch: list[_Request], depths: Sequence[Tensor], seconds: float) -> None:
         with self._changed:

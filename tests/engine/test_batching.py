@@ -246,7 +246,7 @@ def test_a_single_picture_too_large_for_the_memory_is_an_error() -> None:
 
 
 def test_on_the_cpu_each_core_takes_a_picture_and_only_small_ones_share_a_pass() -> None:
-    policy = replace(BatchPolicy.for_device(CPU), passes=2)
+    policy = replace(BatchPolicy.for_feeds(ToyModel(), 6), passes=2)
     for size, together in ((64, True), (256, False)):
         model = CountingModel()
         shared = SharedModel(model, policy)
@@ -435,3 +435,26 @@ def test_cameras_alike_share_passes_and_others_keep_their_own_metres() -> None:
         assert float(depth_bhw[0, 0, 0]) == feed * (1 + 256 + 65536) * field
     assert sorted(map(sorted, model.passes))[-1] == [2]
     assert shared.stats.passes in (2, 3)
+
+
+def test_another_precision_is_made_once_for_all_feeds_and_shared_as_well(network: DepthModel) -> None:
+    shared = SharedModel(network, TOGETHER)
+    one, other = (shared.new_feed().with_dtype(torch.float64) for _ in range(2))
+    assert one.dtype == other.dtype == torch.float64
+    assert shared.dtype == torch.float32
+    images = [torch.zeros(1, 3, 28, 42, dtype=torch.float64), torch.ones(1, 3, 28, 42, dtype=torch.float64)]
+    depths = together(shared, [one, other], images)
+    assert shared.stats.mean_batch == 2
+    for depth_bhw, image in zip(depths, images, strict=True):
+        torch.testing.assert_close(depth_bhw, network(image.float()), rtol=1e-4, atol=1e-4)
+    toy = SharedModel(ToyModel(), TOGETHER).new_feed()
+    assert toy.with_dtype(torch.float64) is toy  # it cannot be had otherwise
+
+
+@pytest.mark.parametrize(("feeds", "passes", "threads"), [(1, 1, 8), (2, 2, 4), (3, 3, 2), (20, 8, 1)])
+def test_feeds_get_equal_parts_of_the_processor(
+    feeds: int, passes: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "cpu_count", lambda: 8)
+    policy = BatchPolicy.for_feeds(ToyModel(), feeds)
+    assert (policy.passes, policy.threads) == (passes, threads)
