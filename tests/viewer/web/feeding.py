@@ -24,6 +24,11 @@ from tests.wire.making import make_frame
 
 WIDTH, HEIGHT = 64, 48
 
+RAMP = (1 + np.linspace(0, 2, WIDTH)[None, :] + 0.2 * np.sin(np.arange(HEIGHT) / 5)[:, None]).astype(np.float32)
+"""Distances without any jump."""
+HOLED = np.where((np.arange(WIDTH) % 9 == 4)[None, :] & (np.arange(HEIGHT) % 7 == 3)[:, None], 0, RAMP)
+"""The same with pixels that have none."""
+
 
 class ScriptedFeed:
     """Gives the frames that a test puts in, the newest of them; ``stream`` makes one by itself every so often."""
@@ -64,6 +69,13 @@ class ScriptedFeed:
 
     def close(self) -> None:
         pass
+
+
+def still(message: FrameMessage | None = None) -> ScriptedFeed:
+    """A feed that gives one frame."""
+    feed = ScriptedFeed()
+    feed.put(message or scene())
+    return feed
 
 
 class RecordingTransport:
