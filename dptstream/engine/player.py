@@ -225,15 +225,16 @@ class EnginePlayer:
                 self._engine = None
 
     def _make_engine(self, network: Network, sink: ZmqSink) -> Engine:
-        source, model, backend = self._source, network.model, None
+        source, model, backend, config = self._source, network.model, None, self._config
         if isinstance(model, SharedModel):
             backend, model = model.new_backend(), model.new_feed()
+            config = replace(config, batch=1)  # passes are filled with other feeds' frames, one of each
         camera = self._camera(source.info) or source.info.intrinsics
         return Engine(
             source,
             model if camera is None else model.with_field_of_view(camera.fov_x_rad),
             [sink],
-            config=replace(self._config, size=network.size, temporal=TemporalConfig.preset(network.temporal)),
+            config=replace(config, size=network.size, temporal=TemporalConfig.preset(network.temporal)),
             intrinsics=camera,
             cut_detector=SceneCutDetector(),
             backend=backend,

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from dptstream.engine import EngineConfig
 from dptstream.engine import player as player_module
+from dptstream.engine.batching import BatchPolicy
 from dptstream.engine.feeds import Player
 from dptstream.engine.player import EnginePlayer, Network
 from dptstream.engine.replay import RecordingPlayer
+from dptstream.engine.sharing import SharedModel
 from dptstream.engine.steering import Steering
 from dptstream.errors import SourceError, WireError
 from dptstream.frames import VideoFrame
@@ -176,6 +178,45 @@ def test_a_loop_goes_on_until_it_is_stopped() -> None:
         again = follow(subscriber, lambda message: message.sequence > 0 and message.pts == 0)
     assert again.discontinuity
     assert again.sequence == again.frame_number == 40
+
+
+def test_feeds_that_share_a_network_move_to_another_one_and_end_each_for_itself() -> None:
+    def shared(name: str) -> SharedModel:
+        model = ToyModel()
+        model.info = replace(model.info, name=name)  # type: ignore[misc]
+        return SharedModel(model, BatchPolicy(wait_seconds=0.0))
+
+    before, after = shared("before"), shared("after")
+    with Publisher("tcp://127.0.0.1:*") as publisher, listening(publisher) as subscriber:
+
+        def make_player(name: str) -> EnginePlayer:
+            def make_sink(smoothing: str | None) -> ZmqSink:
+                return ZmqSink(publisher, name=name, smoothing=smoothing)
+
+            config = EngineConfig(pace=True, workers=1)
+            return EnginePlayer(name, lambda: clip(loop=True), make_sink, Network(before), config=config)
+
+        players = {name: make_player(name) for name in ("cam1", "cam2", "cam3")}
+        for player in players.values():
+            player.start()
+        wait_for(lambda: all(player.report().frames > 5 for player in players.values()))
+        assert before.stats.pictures > 15
+        players["cam3"].stop()  # ends; the others neither wait for it nor change
+        assert players["cam3"].join(5)
+        for name in ("cam1", "cam2"):
+            players[name].change(model=after)
+        moved: set[str] = set()
+        while moved != {"cam1", "cam2"}:
+            moved.add(follow(subscriber, lambda message: message.model == "after").feed)
+        wait_for(lambda: all(players[name].report().sessions == 2 for name in ("cam1", "cam2")))
+        pictures = before.stats.pictures
+        count = after.stats.pictures
+        wait_for(lambda: after.stats.pictures > count + 20)
+        assert before.stats.pictures == pictures
+        for player in players.values():
+            player.stop()
+            assert player.join(5)
+            assert player.failure is None
 
 
 @contextmanager
