@@ -100,6 +100,10 @@ class View:
         return open_played(self.what, child, capacity=_CAPACITY if self._wants_each else 1)
 
     @property
+    def _fit_points(self) -> bool:
+        return self.look.point_size is None
+
+    @property
     def _wants_each(self) -> bool:
         return bool(self.save.export_ply or self.save.export_glb)
 
@@ -114,7 +118,9 @@ class View:
 
         print("\n".join(key_lines()))
         view_deg = (self.look.yaw, self.look.pitch)
-        window = Window(feed, settings, self._tools(feed), size_wh=size_wh, view_deg=view_deg)
+        window = Window(
+            feed, settings, self._tools(feed), size_wh=size_wh, view_deg=view_deg, fit_points=self._fit_points
+        )
         with ending_by_signal(window.close):
             window.run(self.frames)
         return 0
@@ -220,7 +226,9 @@ class View:
         from ..viewer.shots import snapshot
 
         assert self.save.snapshot is not None
-        image = snapshot(message, settings, size_wh, yaw_deg=self.look.yaw, pitch_deg=self.look.pitch)
+        image = snapshot(
+            message, settings, size_wh, yaw_deg=self.look.yaw, pitch_deg=self.look.pitch, fit_points=self._fit_points
+        )
         save_bytes(self.save.snapshot, png_bytes(image))
         print(f"{self.save.snapshot}: {size_wh[0]}x{size_wh[1]}, {_origin(message)}")
 
@@ -233,7 +241,9 @@ class View:
             raise ValueError(f"--orbit-seconds must be positive; got {self.save.orbit_seconds:g}")
         message_at = frames_over_time(feed, self.sender.timeout or None)
         with closing(open_film(self.save.orbit, 25)) as film:
-            count = film_orbit(message_at, settings, size_wh, film, self.save.orbit_seconds)
+            count = film_orbit(
+                message_at, settings, size_wh, film, self.save.orbit_seconds, fit_points=self._fit_points
+            )
         print(f"{self.save.orbit}: {count} pictures of {size_wh[0]}x{size_wh[1]}, {_origin(message_at(0.0))}")
 
 

@@ -38,8 +38,8 @@ class LookFlags:
     """Show one pixel of so many, along rows and along columns."""
     voxel: float = 0.0
     """Show one point of each cube of this side; metres, or scene units."""
-    point_size: float = 3.0
-    """Pixels of the screen."""
+    point_size: Annotated[float | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Side of a point, 1 to 16 pixels of the screen; the default is what leaves no gaps."""
     yaw: float = 0.0
     """Degrees that the eye has gone to the right around the scene, in pictures and when a window opens."""
     pitch: float = 0.0
@@ -70,7 +70,7 @@ class LookFlags:
             sharpen_edges=self.sharpen_edges,
             stride=self.stride,
             voxel=self.voxel,
-            point_size=self.point_size,
+            point_size=ViewSettings().point_size if self.point_size is None else self.point_size,
             fov_x_deg=fov_x_deg,
             axes=self.axes,
             filters=replace(everything, **on),

@@ -17,6 +17,8 @@ FRONT_SHARE = 0.12
 """How far the eye stands back from where the camera was, seen from the front, as a share of the distance to the pivot."""
 ORBIT_YAW_DEG, ORBIT_PITCH_DEG = 30.0, 8.0
 """How far an orbit swings to either side, and up and down."""
+_OVERLAP = 1.2
+"""How much larger points are drawn than they are apart."""
 _SAMPLES = 1000
 _FITTED_SHARE = 4.0
 """Per cent of the points that may stand out at each side of a view from aside."""
@@ -56,6 +58,11 @@ class Lens:
         camera, (width, height) = cloud.camera, size_wh
         focal_px = min(camera.fx / camera.width * width, camera.fy / camera.height * height)
         return cls(focal_px / height, width / height)
+
+    def point_pixels(self, cloud: Cloud, height: int) -> float:
+        """Return the side, whole pixels of a window so high, of points that leave no gaps seen from the front."""
+        side = self.focal_share * height / cloud.camera.fx
+        return float(min(max(math.ceil(side * _OVERLAP), 2), 16))
 
     @property
     def tangents(self) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,18 @@ def snapshot(
     *,
     yaw_deg: float = 0.0,
     pitch_deg: float = 0.0,
+    fit_points: bool = False,
 ) -> NDArray[np.uint8]:
-    """Return a picture of one frame, (H, W, 3) RGB, from the front or so many degrees to the right and up."""
+    """Return a picture of one frame, (H, W, 3) RGB, from the front or so many degrees to the right and up.
+
+    ``fit_points`` makes points as large as they need be, instead of what ``settings`` say.
+    """
     drawing = draw(Scene(), message, settings)
-    frame = frame_of(drawing.cloud)
+    frame, lens = frame_of(drawing.cloud), Lens.fitting(drawing.cloud, size_wh)
+    if fit_points:
+        settings = replace(settings, point_size=lens.point_pixels(drawing.cloud, size_wh[1]))
     with Canvas("dptstream", size_wh, visible=False) as canvas:
         canvas.put(drawing, settings)
-        lens = Lens.fitting(drawing.cloud, size_wh)
         canvas.look(orbited(frame, lens.tangents, yaw_deg=yaw_deg, pitch_deg=pitch_deg), frame, lens)
         return canvas.picture()
 
@@ -49,6 +55,8 @@ def film_orbit(
     size_wh: tuple[int, int],
     writer: VideoWriter,
     seconds: float,
+    *,
+    fit_points: bool = False,
 ) -> int:
     """Write a film of the feed while the eye swings once around it; return how many pictures it has.
 
@@ -58,11 +66,14 @@ def film_orbit(
         size_wh: Width and height, pixels.
         writer: Takes the pictures; closed by whoever opened it.
         seconds: How long the film is.
+        fit_points: Make points as large as they need be, instead of what ``settings`` say.
     """
     scene, count = Scene(), max(1, round(seconds * ORBIT_FPS))
     drawing = draw(scene, message_at(0.0), settings)
     frame = frame_of(drawing.cloud)  # held, so that the eye does not shake with the depth
     lens = Lens.fitting(drawing.cloud, size_wh)
+    if fit_points:
+        settings = replace(settings, point_size=lens.point_pixels(drawing.cloud, size_wh[1]))
     with Canvas("dptstream", size_wh, visible=False) as canvas:
         canvas.put(drawing, settings)
         for number, pose in enumerate(swing(frame, lens.tangents, count)):

@@ -65,6 +65,7 @@ class Window:
         size_wh: Width and height, pixels.
         visible: Whether anybody sees it.
         view_deg: How far the eye has gone right and up in the view that it begins with, and is reset to.
+        fit_points: Whether points are made as large as the first frame needs, instead of what ``settings`` say.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Window:
         size_wh: tuple[int, int] = SIZE_WH,
         visible: bool = True,
         view_deg: tuple[float, float] = (0.0, 0.0),
+        fit_points: bool = False,
     ) -> None:
+        self._fit_points = fit_points
         self._view_deg = view_deg
         self._feed = feed
         self._tools = tools or Tools()
@@ -126,8 +129,14 @@ class Window:
         return drawing is not None and drawing.message is not None
 
     def _show(self, drawing: Drawing) -> None:
+        if self._fit_points:
+            self._fit_points = False
+            width_height = self._canvas.size_wh
+            lens = Lens.fitting(drawing.cloud, width_height)
+            size = lens.point_pixels(drawing.cloud, width_height[1])
+            self._updater.show(replace(self._updater.settings, point_size=size))
         before, self._drawing = self._drawing, drawing
-        self._canvas.put(drawing, drawing.settings)
+        self._canvas.put(drawing, self._updater.settings)
         if before is None:
             self._reset_view()
             self._keys_until = min(self._keys_until, time.monotonic() + _KEYS_SECONDS)

@@ -171,6 +171,19 @@ def test_the_eye_goes_right_and_up_and_keeps_looking_at_the_pivot() -> None:
     np.testing.assert_allclose(first, orbited(frame, lens.tangents))
 
 
+def test_points_are_made_as_large_as_a_coarse_map_needs() -> None:
+    cloud = make_cloud(filmed(), ViewSettings())
+    assert Lens.fitting(cloud, (960, 540)).point_pixels(cloud, 540) == 12  # 96 pixels across 960, and a fifth
+    assert Lens.fitting(cloud, (120, 68)).point_pixels(cloud, 68) == 2
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_picture_with_fitted_points_has_no_gaps() -> None:
+    front = snapshot(two_walls(), ViewSettings(point_size=1), (640, 400), fit_points=True)
+    assert share(front[100:300, 60:280], RED) > 0.99
+    assert share(snapshot(two_walls(), ViewSettings(point_size=1), (640, 400))[100:300, 60:280], RED) < 0.5
+
+
 def test_a_frame_without_points_has_a_view_all_the_same() -> None:
     nothing = np.full((8, 8), np.nan, np.float32)
     cloud = make_cloud(filmed(depth=DepthPlane(nothing, DepthKind.METRIC, 1, 2)), ViewSettings())
