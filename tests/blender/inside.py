@@ -39,6 +39,16 @@ def install_from_index(index: str) -> list[str]:
     return [path.name for path in Path(repository.directory, "dptstream/wheels").iterdir()]
 
 
+def disable_and_enable(times: int) -> None:
+    """Take the extension's tick away and set it again in Preferences, so often."""
+    for _ in range(times):
+        assert bpy.ops.preferences.addon_disable(module=MODULE) == {"FINISHED"}
+        assert not hasattr(bpy.types.Scene, "dptstream")
+        assert threads() == []
+        assert bpy.ops.preferences.addon_enable(module=MODULE) == {"FINISHED"}
+        assert bpy.context.scene.dptstream.endpoint
+
+
 def new_file() -> None:
     """Open an empty file, whose state can be undone to as in Blender with windows."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)

@@ -9,7 +9,7 @@ import pytest
 from dptstream.geometry import DepthKind, Intrinsics
 from dptstream.wire import DepthPlane, JpegColor
 
-from .environments import Blender
+from .environments import Blender, pythons
 from .publishing import feed, slope
 
 TOLERANCE = 1e-4
@@ -274,3 +274,17 @@ def test_nothing_stays_registered_where_one_module_fails(fresh: Blender) -> None
 
 def test_a_second_copy_of_the_extension_is_refused(fresh: Blender) -> None:
     assert "disable it first" in fresh.call("inside_live.refuses_a_second_copy")
+
+
+@pytest.mark.parametrize("python", pythons() or [""])
+def test_the_extension_may_be_disabled_and_blender_quit_while_live(python: str, zips: Path, tmp_path: Path) -> None:
+    blender = Blender(python, tmp_path)
+    span = "4.2-5.0" if tuple(blender.call("inside.version")) < (5, 1) else "5.1-on"
+    blender.call("inside.install", path=str(next(zips.glob(f"*-blender-{span}.zip"))))
+    with feed(slope) as endpoint:
+        blender.call("inside_live.connect", endpoint=endpoint)
+        assert blender.call("inside_live.pump") == 1
+        blender.call("inside.disable_and_enable", times=2)
+        blender.call("inside_live.connect", endpoint=endpoint)
+        assert blender.call("inside_live.pump") == 1
+        assert blender.close() == 0
