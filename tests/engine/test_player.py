@@ -1,15 +1,19 @@
 """A feed being served: sessions, lost connections, changes on the way, and what the control channel does to it."""
 
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
 
 from dptstream.engine import EngineConfig
+from dptstream.engine import engine as engine_module
 from dptstream.engine import player as player_module
 from dptstream.engine.batching import BatchPolicy
 from dptstream.engine.feeds import Player
@@ -125,6 +129,37 @@ def test_a_camera_that_is_lost_is_opened_again_as_a_new_session(monkeypatch: pyt
         wait_for(lambda: player.report().note == "")
     assert player.failure is None
     wait_for(lambda: player.report().state == "ended")
+
+
+def test_a_lost_session_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player_module, "FIRST_RETRY_SECONDS", 0.01)
+    runs: list[weakref.ref[object]] = []
+    make_run = engine_module.Run
+
+    def note_run(*arguments: Any) -> object:
+        run = make_run(*arguments)
+        runs.append(weakref.ref(run))
+        return run
+
+    monkeypatch.setattr(engine_module, "Run", note_run)
+
+    class LostCamera(ToyCamera):
+        def __iter__(self) -> Iterator[VideoFrame]:
+            yield from super().__iter__()
+            raise SourceError("the camera was unplugged")
+
+    gc.disable()  # as good as it is in a loop that makes little garbage
+    try:
+        with (
+            Publisher("tcp://127.0.0.1:*") as publisher,
+            playing(publisher, lambda: Playback(lambda _: LostCamera(5)), EngineConfig(policy="live")) as player,
+        ):
+            wait_for(lambda: player.report().sessions >= 6)
+            kept = sum(run() is not None for run in list(runs))
+    finally:
+        gc.enable()
+    assert len(runs) >= 6
+    assert kept <= 2
 
 
 def test_a_file_that_breaks_ends_its_feed_with_the_reason() -> None:
