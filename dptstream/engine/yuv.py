@@ -35,8 +35,8 @@ def rgb_from_yuv(planes_bn: Tensor, form: YuvForm) -> Tensor:
     height, width = form.height, form.width
     luma_bn, u_bn, v_bn = torch.split(planes_bn.int(), [height * width, *[height * width // 4] * 2], dim=1)
     luma_factor, offset = (1 << 13, 0) if form.full_range else (_rounded(_LUMA_FROM_LIMITED), 16 * 8)
-    luma_bhiwj = luma_bn.mul_(8).sub_(offset).mul_(luma_factor).bitwise_right_shift_(16)
-    luma_bhiwj = luma_bhiwj.view(-1, height // 2, 2, width // 2, 2)
+    luma_bn = luma_bn.mul_(8 * luma_factor).sub_(offset * luma_factor).bitwise_right_shift_(16)
+    luma_bhiwj = luma_bn.view(-1, height // 2, 2, width // 2, 2)
     u_bn, v_bn = ((plane_bn - 128) * 8 for plane_bn in (u_bn, v_bn))
     red, blue, green_u, green_v = (
         _rounded(factor * 224 // 255 if form.full_range else factor) for factor in _FACTORS[form.matrix]

@@ -1,6 +1,7 @@
 """From a picture to a network's input, by its authors' recipe: which size, which kernel, which normalisation."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -8,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .base import ModelInfo, ResizeMethod
-from .resample import resize_cubic, resize_uint8
+from .resample import resize_cubic, resize_cubic_quickly, resize_uint8
 
 Fit = Literal["aspect", "stretch", "pad"]
 """Keep the aspect to the nearest multiple; stretch to a square; keep it exactly and replicate the edge."""
+
+Rgb = tuple[float, float, float]
 
 LONGEST_SIDE = 16384
 """Pixels; a picture so thin that its network size would be longer is refused."""
@@ -75,7 +78,7 @@ def preprocess(rgb_bhwc: Tensor, input_hw: tuple[int, int], info: ModelInfo, dty
         rgb_bhwc: (B, H, W, 3) uint8 RGB.
         input_hw: Height and width of the result.
         info: Whose recipe.
-        dtype: Precision of the result; the work is done in float32.
+        dtype: Precision of the result; the work is done in float32, on a CUDA device to within what ``dtype`` rounds by.
 
     Returns:
         (B, 3, h, w), contiguous.
@@ -84,12 +87,24 @@ def preprocess(rgb_bhwc: Tensor, input_hw: tuple[int, int], info: ModelInfo, dty
         raise ValueError(f"pictures must be (B, H, W, 3) uint8; got {tuple(rgb_bhwc.shape)} {rgb_bhwc.dtype}")
     if info.resize_method == "upper_bound":
         resized_bhwc = _resize_in_two_steps(rgb_bhwc, input_hw, info.size_multiple).float()
+    elif dtype in (torch.float16, torch.bfloat16) and rgb_bhwc.device.type == "cuda":
+        # Two dozen exact operations take as long as a tenth of a small network, for digits that are rounded away.
+        scale, shift = _normalisation(info.image_mean, info.image_std, rgb_bhwc.device)
+        return torch.addcmul(shift, resize_cubic_quickly(rgb_bhwc, input_hw), scale).to(dtype)
     else:
         resized_bhwc = resize_cubic(rgb_bhwc, input_hw)
     images_bchw = torch.empty((rgb_bhwc.shape[0], 3, *input_hw), device=rgb_bhwc.device)
     for channel, (mean, std) in enumerate(zip(info.image_mean, info.image_std, strict=True)):
         torch.mul(resized_bhwc[..., channel], 1 / (255 * std), out=images_bchw[:, channel]).sub_(mean / std)
     return images_bchw.to(dtype)
+
+
+@lru_cache
+def _normalisation(mean: Rgb, std: Rgb, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the factor of bytes and what is added then, each (1, 3, 1, 1) float32."""
+    scale = [1 / (255 * deviation) for deviation in std]
+    shift = [-centre / deviation for centre, deviation in zip(mean, std, strict=True)]
+    return torch.tensor(scale, device=device).view(1, 3, 1, 1), torch.tensor(shift, device=device).view(1, 3, 1, 1)
 
 
 def pad_to_multiple(images_bchw: Tensor, info: ModelInfo) -> tuple[Tensor, tuple[int, int]]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +33,24 @@ def resize_cubic(rgb_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
         ]
         return torch.from_numpy(np.stack(pictures)) if len(pictures) > 1 else torch.from_numpy(pictures[0])[None]
     return cubic_by_taps(rgb_bhwc, size_hw)
+
+
+def resize_cubic_quickly(rgb_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Resize pictures with the same kernel in one operation, whose positions are rounded to float32.
+
+    Off by 0.03 of 255 at most, where ``resize_cubic`` is exact: less than float16 rounds a normalised picture by.
+
+    Args:
+        rgb_bhwc: (B, H, W, 3) uint8 on any device.
+        size_hw: Height and width of the result.
+
+    Returns:
+        (B, 3, h, w) float32 on the scale of the input, not clipped.
+    """
+    images_bchw = rgb_bhwc.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    if tuple(images_bchw.shape[2:]) == tuple(size_hw):
+        return images_bchw
+    return F.interpolate(images_bchw, size_hw, mode="bicubic", align_corners=False)
 
 
 def resize_uint8(rgb_bhwc: Tensor, size_hw: tuple[int, int]) -> Tensor:

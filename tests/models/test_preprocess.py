@@ -17,6 +17,7 @@ from dptstream.models.resample import (
     cubic_by_taps,
     cubic_taps,
     resize_cubic,
+    resize_cubic_quickly,
     resize_uint8,
 )
 from tests.golden import seeded_image
@@ -198,6 +199,25 @@ def test_padding_repeats_the_edge_on_both_sides(info: ModelInfo, padded_hw: tupl
 def test_the_default_changes_nothing() -> None:
     assert Preprocessing() == AS_AUTHORS
     assert (AS_AUTHORS.size, AS_AUTHORS.fit) == (None, None)
+
+
+@pytest.mark.parametrize(("from_hw", "to_hw"), [((216, 384), (98, 182)), ((90, 120), (182, 238)), ((56, 84), (56, 84))])
+def test_the_quick_resize_is_off_by_less_than_half_precision_rounds(from_hw, to_hw) -> None:
+    pictures = torch.from_numpy(np.stack([seeded_image(*from_hw, seed) for seed in (1, 2)]))
+    quick_bchw, exact_bhwc = resize_cubic_quickly(pictures, to_hw), resize_cubic(pictures, to_hw)
+    off_by = (quick_bchw - exact_bhwc.permute(0, 3, 1, 2)).abs().max() / 255 / 0.225
+    assert off_by < 2**-10  # a step of float16 between 1 and 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; none is here")
+@pytest.mark.parametrize("info", [DEPTH_ANYTHING, MIDAS, V3])
+def test_a_graphics_card_prepares_half_precision_to_within_its_rounding(info: ModelInfo) -> None:
+    pictures = torch.from_numpy(seeded_image(216, 384, 3))[None]
+    input_hw = input_size_hw((216, 384), info, Preprocessing(size=252))
+    expected = preprocess(pictures, input_hw, info, torch.float32)
+    on_card = preprocess(pictures.cuda(), input_hw, info, torch.float16).cpu().float()
+    assert (on_card - expected).abs().max() < (2 / 255 / 0.22 if info is V3 else 3e-3)
 
 
 @pytest.mark.gpu
