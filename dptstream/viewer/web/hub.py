@@ -12,6 +12,9 @@ from ...errors import DptStreamError, describe
 from ..feeds import Feed, FeedStatus
 from .packets import Packet
 
+FORGET_SECONDS = 3.0
+"""A name that gave nothing for so long, while its feed gives frames under another one, is past."""
+
 _TAKE_SECONDS = 0.2
 _JOIN_SECONDS = 3.0
 _RATE_SECONDS = 2.0
@@ -136,12 +139,11 @@ class Hub:
                 continue
             with self._lock:
                 self._failures.pop(id(feed), None)
-                entry = self._named.get(message.feed)
-                if entry is None and len(self._named) >= _MAX_NAMES:
+                self._forget_past(feed, message.feed)
+                if message.feed not in self._named and len(self._named) >= _MAX_NAMES:
                     continue
                 packet = Packet(message)
-                if entry is None:
-                    entry = self._named[message.feed] = _Named(feed, packet)
+                entry = self._named.setdefault(message.feed, _Named(feed, packet))
                 entry.feed, entry.packet = feed, packet
                 entry.count += 1
                 entry.arrivals.append(time.monotonic())
@@ -151,6 +153,13 @@ class Hub:
                     loop.call_soon_threadsafe(self._wake)
                 except RuntimeError:  # the loop is closed
                     return
+
+    def _forget_past(self, feed: Feed, name: str) -> None:
+        """Forget names that ``feed`` had before: it may turn to another film at any time. Needs the lock."""
+        long_ago = time.monotonic() - FORGET_SECONDS
+        for other, entry in list(self._named.items()):
+            if entry.feed is feed and other != name and entry.arrivals[-1] < long_ago:
+                del self._named[other]
 
     def _note(self, feed: Feed, failure: str) -> None:
         with self._lock:

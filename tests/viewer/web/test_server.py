@@ -15,7 +15,7 @@ from dptstream.errors import WireVersionError
 from dptstream.geometry import DepthKind
 from dptstream.viewer.feeds import FeedStatus
 from dptstream.viewer.settings import ViewSettings
-from dptstream.viewer.web import WebServer
+from dptstream.viewer.web import WebServer, hub
 from dptstream.wire import DepthPlane, JpegColor, RawColor, unpack
 from tests.wire.making import OTHER_SESSION
 
@@ -135,6 +135,18 @@ def test_pages_follow_the_feed_they_name() -> None:
             visitor.send("follow", feed=name)
             visitor.frame()  # may have been under way
             assert {visitor.frame().header["feed"] for _ in range(3)} == {name}
+
+
+def test_a_page_goes_along_when_its_feed_turns_to_another_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "FORGET_SECONDS", 0.2)
+    feed = ScriptedFeed()
+    feed.put(scene(0, feed="film"))
+    with serving(feed) as server, visiting(server) as visitor:
+        assert visitor.frame().header["feed"] == "film"
+        time.sleep(0.3)
+        feed.put(scene(0, feed="photo"))
+        assert visitor.frame().header["feed"] == "photo"
+        until(lambda: [entry["name"] for entry in visitor.hear("status")["feeds"]] == ["photo"])
 
 
 def test_a_page_is_told_how_the_feed_goes() -> None:

@@ -86,6 +86,8 @@ class Page {
       feeds.hidden = names.length < 2;
     }
     feeds.value = this.frame?.header.feed ?? names[0] ?? "";
+    const { connection } = this;
+    if (connection.feed && names.length && !names.includes(connection.feed)) connection.follow(null, connection.quality);
     this.transport.show(this.status?.transport ?? null);
     this.line.update();
   }
