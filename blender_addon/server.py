@@ -14,6 +14,8 @@ from pathlib import Path
 LOG_LINES = 400
 """Lines kept of the log."""
 _STOP_SECONDS = 3.0
+# On Windows: no console window beside Blender's, and Ctrl-Break for this process alone.
+_WINDOWS_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,7 @@ class Server:
             encoding="utf-8",
             errors="replace",
             env=environment | {"PYTHONUNBUFFERED": "1"},
-            # On Windows, what makes Ctrl-Break reach this process alone.
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            creationflags=_WINDOWS_FLAGS,
         )
         self._reader = threading.Thread(target=self._read, name="dptstream-server-log", daemon=True)
         self._reader.start()
