@@ -18,9 +18,9 @@ _ORDERS = "status|feeds|pause|resume|seek|loop|model|size|temporal|quit"
 class Ctl:
     """Ask a running `dptstream serve`, or tell it what to do.
 
-    status, feeds: how it goes. pause, resume. seek SECONDS: jump to a moment of a file. loop on|off. model NAME.
-    size PIXELS|auto. temporal off|minimal|light|default|strong. quit. What another network or smoothing changes begins a
-    new session of each feed.
+    status, feeds: how it goes. pause, resume. seek SECONDS: jump to a moment of a file. loop on|off. model NAME, or a
+    file that the server was started to --offer. size PIXELS|auto. temporal off|minimal|light|default|strong. quit. What
+    another network or smoothing changes begins a new session of each feed.
     """
 
     words: Annotated[
