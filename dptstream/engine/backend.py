@@ -6,7 +6,7 @@ streams run their work at once in the calling thread, so the same stages serve b
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 import torch
@@ -18,6 +18,16 @@ COMPILING = threading.Lock()
 """As ``RECORDING``, held for minutes: nothing is recorded meanwhile, and nobody waits for it but who compiles next."""
 _WARM_UPS = 3
 """Runs before a recording: libraries choose kernels and reserve memory in them, which a recording must not."""
+
+
+def on_own_stream(device: torch.device) -> AbstractContextManager[object]:
+    """Do work apart from every feed's. Buffers of feeds come from memory of the default stream, which thus stays idle:
+    what is freed there is not still being written to.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    own: AbstractContextManager[object] = torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+    return own
 
 
 class Graph(Protocol):
@@ -176,8 +186,11 @@ class CudaBackend:
         self.device = device
         self.asynchronous = True
         self.upload: Stream = CudaStream(device)
-        self.compute: Stream = CudaStream(device)
+        compute = CudaStream(device)
+        self.compute: Stream = compute
         self.download: Stream = CudaStream(device)
+        # Weights are brought to the card on the default stream.
+        compute.raw.wait_stream(torch.cuda.default_stream(device))
 
     def event(self) -> Event:
         """Make an event."""

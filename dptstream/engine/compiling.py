@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.base import DepthModel
-from .backend import COMPILING
+from .backend import COMPILING, on_own_stream
 from .notes import Notes
 
 LARGEST_CHANGE = 0.02
@@ -78,10 +77,8 @@ class Compiler:
 
     def _run(self, job: _Job, model: Any, shape_bchw: tuple[int, ...]) -> None:
         try:
-            with (
-                COMPILING,
-                _on(model.device),
-            ):  # trying out kernels waits for the whole device, which no recording survives
+            # Trying out kernels waits for the whole device, which no recording survives.
+            with COMPILING, on_own_stream(model.device):
                 twin: DepthModel = model.with_network(self._compile_network(model.network))
                 if _alike(model, twin, shape_bchw):
                     job.twin = twin
@@ -97,11 +94,6 @@ def compiled_for_one_size(network: nn.Module) -> nn.Module:
     """Compile with tuned kernels and without graphs of the compiler's own, which take one thread for granted."""
     compiled: nn.Module = torch.compile(network, mode="max-autotune-no-cudagraphs", dynamic=False)  # type: ignore[assignment]
     return compiled
-
-
-def _on(device: torch.device) -> AbstractContextManager[object]:
-    """Make ``device`` the current one, which compiled code takes for granted."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _alike(model: DepthModel, twin: DepthModel, shape_bchw: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.base import DepthModel
-from .backend import RECORDING
+from .backend import RECORDING, on_own_stream
 from .notes import Notes
 from .slots import Slot
 from .stages import again
@@ -48,9 +48,12 @@ class Safeguard:
         rounded = slot.host_output.dtype is torch.float16
         if not (self._watches or rounded) or np.isfinite(depths_nhw[0]).all():
             return depths_nhw
-        precise = self._precise_model()
-        with RECORDING:  # copies to pageable memory wait, which a recording in another thread would not survive
+        # Copies to pageable memory wait, which a recording in another thread might not survive.
+        with RECORDING, on_own_stream(self._model.device):
+            first, precise = self._precise is None, self._precise_model()
             depth_hw = again(slot, precise, size=self._size)
+        if first:
+            self._on_change(precise)
         self._watches &= bool(np.isfinite(depth_hw).all())  # else the network itself gives such values
         self._notes.add(
             f"depth overflowed in {str(self._model.dtype).removeprefix('torch.')}: computed again in float32"
