@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..errors import WireError, describe
-from ..wire import FrameMessage, Message
+from ..wire import EndMessage, FrameMessage, Message
 from ..wire.control import ControlClient
 from ..wire.endpoints import DEFAULT_ENDPOINT
 from ..wire.fields import Fields
 from ..wire.keys import ClientKeys
+from ..wire.messages import EndReason
 from ..wire.subscriber import Subscriber
 from .feeds import FeedStatus, State, TransportStatus
 
@@ -21,6 +22,7 @@ _ASK_SECONDS = 2.0
 _STATUS_SECONDS = 1.0
 _FRAME_SECONDS = 20.0
 """How long a slow network may take for the one frame that a pause is lifted for."""
+_END_WORDS: dict[EndReason, str] = {"finished": "ended", "stopped": "been stopped", "failed": "failed"}
 _NAP_SECONDS = 0.05
 _PORT = re.compile(r"(tcp://.*:)(\d+)")
 
@@ -60,6 +62,7 @@ class LiveFeed:
         self._on_close = on_close
         self._closed = False
         self._failure = ""
+        self._end = "the feed has ended"
         self._client = client = None if control is None else ControlClient(control, keys=keys, timeout=_ASK_SECONDS)
         self._remote = None if client is None else Remote(client, feed, length)
         self._subscriber = Subscriber(endpoint, feed=feed, keys=keys, capacity=capacity, on_message=self._note).start()
@@ -115,11 +118,11 @@ class LiveFeed:
             return FeedStatus("failed", self._failure)
         if not self._subscriber.alive:
             if self._subscriber.ended:
-                return FeedStatus("ended", "the feed has ended")
+                return FeedStatus("ended", self._end)
             return FeedStatus("connecting", f"nothing comes from {self.endpoint}; is dptstream serving there?")
         last = self._subscriber.status().get(self._chosen or "")
         if self._subscriber.ended:
-            return FeedStatus("ended", "the feed has ended")
+            return FeedStatus("ended", self._end)
         if last is None:
             return FeedStatus("playing")
         state: State = last.state if last.state != "ended" else "playing"
@@ -138,6 +141,9 @@ class LiveFeed:
 
     def _note(self, message: Message) -> None:
         """Take notice of each frame, also of those that nobody will see because a newer one came."""
+        if isinstance(message, EndMessage) and message.feed == (self._chosen or message.feed):
+            why = f": {message.note}" if message.note else ""
+            self._end = f"the feed has {_END_WORDS[message.reason]}{why}"
         if isinstance(message, FrameMessage) and message.feed == (self._chosen or message.feed):
             self._chosen = message.feed
             if self._remote is not None:

@@ -197,9 +197,10 @@ def test_silence_and_the_end_are_told_apart() -> None:
         sender.send()
         assert feed.newest(2) is not None
         assert feed.status().state == "playing"
-        end: EndMessage = make_end(session=SESSION)
+        end: EndMessage = make_end(session=SESSION, reason="failed", note="the cable is cut")
         sender.publisher.send(end)
         until(lambda: feed.status().state == "ended")
+        assert feed.status().note == "the feed has failed: the cable is cut"
         began = time.monotonic()
         assert feed.newest(0.2) is None
         assert time.monotonic() - began >= 0.15  # an ended feed must not make its viewer spin
