@@ -26,6 +26,13 @@ def test_the_page_connects_and_its_counter_advances(window: Window) -> None:
     assert "dropped" in top
 
 
+def test_what_was_converted_long_ago_has_no_age(window: Window) -> None:
+    with serving(ScriptedFeed(every=0.05, captured_unix_ns=None, published_unix_ns=0)) as server:
+        window.open(server.url)
+        window.until(lambda: "dropped" in window.tab.inner_text("#figures"))
+        assert " ms" not in window.tab.inner_text("#figures")
+
+
 def test_nothing_is_asked_of_any_other_host(window: Window) -> None:
     with serving(still()) as server:
         window.open(server.url)

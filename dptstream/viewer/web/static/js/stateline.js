@@ -2,7 +2,7 @@
 
 import { facts, figures, stateOf } from "./words.js";
 
-const RATE_MS = 2000, AGES = 15;
+const RATE_MS = 2000, AGES = 15, LONG_AGO_MS = 3600e3;
 
 const $ = (id) => document.getElementById(id);
 
@@ -20,7 +20,10 @@ export class StateLine {
     const now = performance.now(), stamp = header.timestamp ?? header.published;
     this.#shown.push(now);
     const sent = stamp.sec * 1e3 + stamp.nsec / 1e6;
-    this.#ages.push(performance.timeOrigin + now + connection.clockAhead - sent);
+    const age = performance.timeOrigin + now + connection.clockAhead - sent;
+    // What was converted long ago has no age that anybody wants to know.
+    if (age > LONG_AGO_MS) this.#ages = [];
+    else this.#ages.push(age);
     if (this.#ages.length > AGES) this.#ages.shift();
   }
 
