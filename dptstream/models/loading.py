@@ -206,6 +206,9 @@ def place(network: nn.Module, device: str | torch.device, dtype: torch.dtype) ->
             f"device {device} was asked for, but torch {torch.__version__} finds no CUDA device here; use cpu"
         )
     try:
+        if wanted.type == "cpu" and dtype == torch.bfloat16:
+            # A tenth faster so, with the same depth; in float32 it wins nothing.
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network.to(device=wanted, dtype=dtype)
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"the weights do not fit on {device}: {' '.join(str(error).split())[:120]}") from error
