@@ -105,6 +105,13 @@ def test_programs_may_bring_the_token_in_a_header() -> None:
             assert visitor.hear("hello")
 
 
+def test_with_a_token_the_machine_may_have_any_name() -> None:
+    with serving(token=TOKEN) as server:
+        for name in ("gpu-box.example:8577", "192.168.1.7"):
+            assert ask(server, Host=name, Authorization=f"Bearer {TOKEN}").status == 200
+            assert ask(server, Host=name).status == 401
+
+
 def test_the_token_never_leads_to_another_site() -> None:
     with serving(token=TOKEN) as server:
         assert ask(server, f"//attacker.example/?token={TOKEN}").getheader("location") == "/"

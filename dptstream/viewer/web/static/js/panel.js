@@ -84,7 +84,7 @@ function depthSection(store, now) {
     onlyIf(store, toggle(store, "cut_far", "Leave the backdrop out"), inverse),
     note("Relative depth has no scale of its own, so its range is laid between near and far. Metric depth is taken as it is."),
     toggle(store, "edge_cut", "Edge cut", "Cut the surface, and leave points out, where depth jumps (E)"),
-    onlyIf(store, slider(store, "edge_threshold", "Edge threshold", { min: 0.005, max: 0.5, log: true, show: (v) => `${+(v * 100).toFixed(1)} %` }),
+    onlyIf(store, slider(store, "edge_threshold", "Edge threshold", { min: 0.002, max: 0.5, log: true, show: (v) => `${+(v * 100).toFixed(1)} %` }),
       () => store.get("edge_cut")));
 }
 
