@@ -51,7 +51,14 @@ def get_input(modifier: Any, name: str) -> Any:
 def draw_input(layout: Any, modifier: Any, name: str, **options: object) -> None:
     """Draw an input of a Geometry Nodes modifier by the name of its socket."""
     owner, key = _input(modifier, name)
-    layout.prop(owner, "value" if key is None else f'["{key}"]', text=options.pop("text", name), **options)
+    options.setdefault("text", name)
+    if key is None:
+        layout.prop(owner, "value", **options)
+    elif _socket_type(modifier, name) == "NodeSocketMaterial":
+        # A custom property does not know which kind of data-block it may point to.
+        layout.prop_search(owner, f'["{key}"]', bpy.data, "materials", **options)
+    else:
+        layout.prop(owner, f'["{key}"]', **options)
 
 
 def input_path(modifier: Any, name: str) -> str:
@@ -87,9 +94,18 @@ def _get(owner: Any, key: str | None) -> Any:
 
 
 def _identifier(modifier: Any, name: str) -> str | None:
+    socket = _socket(modifier, name)
+    return None if socket is None else str(socket.identifier)
+
+
+def _socket_type(modifier: Any, name: str) -> str:
+    return str(_socket(modifier, name).socket_type)
+
+
+def _socket(modifier: Any, name: str) -> Any:
     for item in modifier.node_group.interface.items_tree:
         if item.item_type == "SOCKET" and item.in_out == "INPUT" and item.name == name:
-            return str(item.identifier)
+            return item
     return None
 
 

@@ -28,7 +28,14 @@ class Layout:
         _check_icon(icon)
         # Raises where the property does not exist, as Blender's layout would complain.
         value = owner.path_resolve(name) if name.startswith("[") else getattr(owner, name)
-        self.lines.append(f"{text or name} = {value if isinstance(value, str | int | float | bool) else ''}")
+        self.lines.append(
+            f"{text or name} = {value if isinstance(value, str | int | float | bool) else getattr(value, 'name', '')}"
+        )
+
+    def prop_search(self, owner: Any, name: str, source: Any, collection: str, *, text: str) -> None:
+        value = owner.path_resolve(name)
+        assert value is None or value.name in getattr(source, collection)
+        self.lines.append(f"{text} = {'' if value is None else value.name}")
 
     def operator(self, name: str, *, text: str | None = None, icon: str = "NONE") -> Any:
         _check_icon(icon)

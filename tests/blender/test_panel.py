@@ -46,7 +46,13 @@ def test_near_and_far_show_for_relative_depth_alone(fresh: Blender) -> None:
         fresh.call("inside_live.pump")
         relative = fresh.call("inside_panel.drawn", panel=DISPLAY)
     assert set(relative) - set(metric) == {"Near = 1.0", "Far = 10.0"}
-    assert {"As Points = False", "Scale = 1.0", "Stride = 1", "Video Colors = True"} <= set(metric)
+    assert {
+        "As Points = False",
+        "Scale = 1.0",
+        "Stride = 1",
+        "Video Colors = True",
+        "Material = Depth Stream colours",
+    } <= set(metric)
 
 
 def test_errors_are_rows_that_fit_the_panel(fresh: Blender) -> None:

@@ -83,7 +83,7 @@ def test_the_server_changes_size_and_smoothing_as_it_is_told(fresh: Blender) -> 
         fresh.call("inside_live.connect", endpoint=endpoint)
         assert fresh.call("inside_live.pump", frames=3, seconds=60) >= 3
         before = fresh.call("inside_live.vertices")
-        fresh.call("inside_panel.set_scene", size=84, smoothing="off")
+        fresh.call("inside_panel.set_scene", model="tiny", size=84, smoothing="off")
         assert fresh.call("inside_live.press", button="steer") == ["FINISHED"]
         assert fresh.call("inside_panel.wait_for_answer") == ""
         fresh.call("inside_live.pump", frames=20, seconds=60)
