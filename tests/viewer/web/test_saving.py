@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dptstream.geometry import DepthKind
 from dptstream.viewer.cloud import make_cloud
 from dptstream.viewer.scene import Scene
-from dptstream.viewer.settings import Decimation, Filters, HoleFilling, Spatial, Threshold, ViewSettings
+from dptstream.viewer.settings import Decimation, Filters, HoleFilling, Spatial, Temporal, Threshold, ViewSettings
 from dptstream.wire import DepthPlane
 
 from .browsing import Window
@@ -53,6 +53,23 @@ def test_both_viewers_show_the_same_points(window: Window, depth: NDArray[np.flo
     np.testing.assert_array_equal(np.sort(faces, axis=1), np.sort(triangles, axis=1))
     if len(triangles):
         np.testing.assert_allclose(normal(points, triangles), normal(vertices["xyz"], faces), atol=1e-4)
+
+
+def test_both_viewers_steady_depth_alike(window: Window) -> None:
+    rng = np.random.default_rng(0)
+    settings = ViewSettings(filters=Filters(temporal=Temporal(enabled=True, delta=30)))
+    feed, desktop = ScriptedFeed(), Scene()
+    with serving(feed, settings=settings) as server:
+        window.tab.goto(server.url)
+        for number in range(4):
+            noisy = RAMP + rng.normal(0, 0.02, RAMP.shape)
+            holed = np.where(rng.random(RAMP.shape) < 0.2, np.nan, noisy).astype(np.float32)
+            message = scene(number, depth=DepthPlane(holed, DepthKind.METRIC, 1.0, 4.0))
+            feed.put(message)
+            cloud = desktop.cloud(message, settings)
+            window.until(lambda number=number: window.frames == number + 1)  # type: ignore[misc]
+        _, data = window.download(lambda: window.tab.keyboard.press("y"))
+    np.testing.assert_allclose(read_ply(data)[0]["xyz"], cloud.points()[0], rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", [DepthKind.RELATIVE_INVERSE, DepthKind.RELATIVE])
