@@ -166,7 +166,6 @@ class Serve:
             # a tenth of a second.
             gc.collect()
             gc.freeze()
-            exits.callback(gc.unfreeze)
             code = serve_until_the_end(players, publisher, control, lines)
         leave_if_stuck(players, code)
         return code
