@@ -11,6 +11,7 @@ from dptstream.engine.batching import BatchPolicy
 from dptstream.engine.sharing import SharedModel
 from dptstream.sinks import MemorySink
 
+from .test_batching import together
 from .toys import ToyModel, ToySource
 
 pytestmark = [
@@ -69,7 +70,19 @@ def test_feeds_that_share_a_network_on_one_stream_get_what_they_would_get_alone(
     with ThreadPoolExecutor() as pool:
         list(pool.map(play, sinks))
     assert shared.stats.pictures == 180
-    assert shared.stats.mean_batch > 1
     for sink in sinks:
         for frame, expected in zip(sink.frames, alone.frames, strict=True):
             np.testing.assert_array_equal(frame.depth, expected.depth)
+
+
+def test_a_pass_shared_on_the_card_gives_each_feed_its_own_depth() -> None:
+    shared = SharedModel(CudaToyModel(), BatchPolicy(wait_seconds=0.0))
+    backend = shared.new_backend()
+    images = [torch.full((1, 3, 270, 480), float(feed), device="cuda") for feed in range(4)]
+    torch.cuda.synchronize()
+    depths: list[torch.Tensor] = []
+    backend.compute.run(lambda: depths.extend(together(shared, [shared.new_feed() for _ in images], images)))
+    torch.cuda.synchronize()
+    assert shared.stats.mean_batch == 4
+    for feed, depth_bhw in enumerate(depths):
+        assert depth_bhw.unique().tolist() == [feed * (1 + 256 + 65536)]
