@@ -269,7 +269,8 @@ class Batcher:
             for request, depth_bhw in zip(batch, depths, strict=True):
                 request.depth_bhw = depth_bhw
             self._pass_seconds = seconds
-            self._stats = BatchStats(self._stats.pictures + len(batch), self._stats.passes + 1)
+            pictures = sum(map(len, depths))
+            self._stats = BatchStats(self._stats.pictures + pictures, self._stats.passes + 1)
             self._let_go(batch)
 
     def _refuse(self, batch: list[_Request], error: BaseException) -> None:

@@ -64,7 +64,7 @@ def test_feeds_that_share_a_network_on_one_stream_get_what_they_would_get_alone(
     sinks = [MemorySink() for _ in range(3)]
 
     def play(sink: MemorySink) -> None:
-        source, config = ToySource(60, sizes=sizes), EngineConfig(poison=True)
+        source, config = ToySource(60, sizes=sizes), EngineConfig(poison=True, batch=1)
         Engine(source, shared.new_feed(), [sink], config=config, backend=shared.new_backend()).run()
 
     with ThreadPoolExecutor() as pool:
