@@ -17,8 +17,8 @@ FRONT_SHARE = 0.12
 """How far the eye stands back from where the camera was, seen from the front, as a share of the distance to the pivot."""
 ORBIT_YAW_DEG, ORBIT_PITCH_DEG = 30.0, 8.0
 """How far an orbit swings to either side, and up and down."""
-_OVERLAP = 1.2
-"""How much larger points are drawn than they are apart."""
+_OVERLAP = 1.6
+"""How much larger points are drawn than they are apart: from aside they move away from one another."""
 _SAMPLES = 1000
 _FITTED_SHARE = 4.0
 """Per cent of the points that may stand out at each side of a view from aside."""

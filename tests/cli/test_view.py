@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -10,10 +11,12 @@ import pytest
 from dptstream.cli import run
 from dptstream.cli.flags import ModelFlags
 from dptstream.cli.view_feeds import SourcePictures, as_arguments, is_endpoint, is_folder, open_folder
-from dptstream.cli.view_films import OpenCvFilm, PyAvFilm, can_film
+from dptstream.cli.view_films import OpenCvFilm, PyAvFilm, can_film, recorder
 from dptstream.errors import MissingExtraError, SinkError
+from dptstream.sources.recording import read_recording
 from dptstream.viewer import graphics
 from dptstream.wire import RawColor
+from tests.wire.feeding import publisher_process
 
 SIZE = ("--window", "160x96")
 
@@ -167,6 +170,19 @@ def test_flags_travel_as_they_were_given() -> None:
     assert as_arguments(ModelFlags()) == []
     given = ModelFlags(model="tiny", size=64, accept_license=True)
     assert as_arguments(given) == ["--model", "tiny", "--accept-license", "--size", "64"]
+
+
+def test_a_feed_is_recorded_until_the_key_is_pressed_again(tmp_path: Path) -> None:
+    with publisher_process("tcp://127.0.0.1:*", 20, 16, 24) as (_, endpoint):
+        begin = recorder(endpoint, None)
+        assert begin is not None
+        end = begin(tmp_path / "take.mkv")
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        end()
+    assert len(list(read_recording(tmp_path / "take.mkv"))) > 3
 
 
 @pytest.mark.parametrize("film", [PyAvFilm, OpenCvFilm])
