@@ -1,20 +1,17 @@
 """Figures of ``dptstream convert`` for the bundled clip and a 1080p clip, with the pipeline on and off.
 
-    python benchmarks/convert.py [--model tiny] [--frames 60] [--rounds 5] > benchmarks/results/NAME.json
+    python benchmarks/convert.py [--model tiny] [--frames 60] [--rounds 5] [--runtime auto] [--name MACHINE]
 
 The 1080p clip is made on the spot: the synthetic room, H.264 (libx264, veryfast, crf 20). The protocol is that of
 ``dptstream bench``, which this calls; run it on a machine that does nothing else.
 """
 
 import argparse
-import json
-import os
-import platform
-import sys
 import tempfile
 from pathlib import Path
 
 import av
+from shared import machine, say, write
 
 from dptstream.cli.bench import Bench, measure
 from dptstream.cli.flags import ModelFlags
@@ -35,34 +32,30 @@ def make_1080p_clip(path: Path, frames: int) -> None:
         container.mux(stream.encode(None))
 
 
-def processor() -> str:
-    if Path("/proc/cpuinfo").exists():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runtime", default="auto", choices=("auto", "torch", "openvino"))
+    parser.add_argument("--compare", action="store_true", help="run the usual loop beside it")
+    parser.add_argument("--name", default="this_machine", help="the results' file is convert_MODEL_NAME.json")
     arguments = parser.parse_args()
-    results: dict[str, object] = {"processor": processor(), "load_before": os.getloadavg()}
+    results: dict[str, object] = machine()
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "room_1080p.mp4"
         make_1080p_clip(clip, arguments.frames)
         for name, location in (("bundled clip, 640x360", BUNDLED), ("synthetic room, 1920x1080", clip)):
-            print(name, file=sys.stderr, flush=True)
+            say(name)
             bench = Bench(
                 input=str(location),
                 frames=arguments.frames,
                 rounds=arguments.rounds,
-                network=ModelFlags(model=arguments.model),
+                compare=arguments.compare,
+                network=ModelFlags(model=arguments.model, runtime=arguments.runtime),
             )
             results[name] = {**measure(bench), "input": name}
-    print(json.dumps(results, indent=1))
+    write(f"convert_{Path(arguments.model).stem}_{arguments.name}", results)
 
 
 if __name__ == "__main__":
