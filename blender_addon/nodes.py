@@ -199,6 +199,10 @@ def _distance(build: Builder, depth: Any, given: Any) -> Any:
     """
     span = build.math("SUBTRACT", given["High"], given["Low"])
     nearness = build.math("MAXIMUM", build.math("DIVIDE", build.math("SUBTRACT", depth, given["Low"]), span), 0.0)
+    # The range leaves out the extremes, and one pixel far beyond it would be a spike into the camera: 1 + x becomes
+    # 1 + x / (1 + x), which begins as steep and never reaches 2.
+    beyond = build.math("SUBTRACT", 1.0, build.math("DIVIDE", 1.0, build.math("MAXIMUM", nearness, 1.0)))
+    nearness = build.math("ADD", build.math("MINIMUM", nearness, 1.0), beyond)
     farness = build.math("SUBTRACT", 1.0, nearness)
     inverse = build.math(
         "ADD", build.math("DIVIDE", nearness, given["Near"]), build.math("DIVIDE", farness, given["Far"])

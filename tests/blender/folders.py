@@ -51,6 +51,7 @@ def expected(folder: Path, place: int, near: float = 1.0, far: float = 10.0) -> 
     low, high = shot_range(manifest, place)
     if values["kind"] == "relative_inverse":
         share = np.maximum((depth - low) / (high - low), 0)
+        share = np.where(share > 1, 2 - 1 / np.maximum(share, 1), share)
         depth = 1 / (share / near + (1 - share) / far)
     elif values["name"] == "inverse_depth":
         depth = 1 / depth

@@ -303,6 +303,7 @@ def _expected() -> Any:
     values = depth.values().astype(np.float64)
     if depth.kind.value == "relative_inverse":
         nearness = np.maximum((values - depth.low) / (depth.high - depth.low), 0)
+        nearness = np.where(nearness > 1, 2 - 1 / np.maximum(nearness, 1), nearness)
         values = 1 / (nearness / 1.0 + (1 - nearness) / 10.0)
     if depth.kind.value == "relative":
         values = values * 10.0 / depth.high

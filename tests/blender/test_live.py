@@ -91,6 +91,19 @@ def test_relative_depth_is_laid_out_between_near_and_far(fresh: Blender, kind: D
     assert found["nearest"] == pytest.approx(1.0 if kind is DepthKind.RELATIVE_INVERSE else 2.0)
 
 
+def test_a_pixel_far_beyond_the_range_is_no_spike_into_the_camera(fresh: Blender) -> None:
+    values = np.full((20, 32), 15.0, np.float32)
+    values[10, 10] = 1000.0
+    depth = DepthPlane(values, DepthKind.RELATIVE_INVERSE, 5.0, 25.0)
+    with feed(lambda sequence: slope(sequence, depth=depth)) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        fresh.call("inside_live.set_inputs", Edge_Cut=0.0)
+        found = fresh.call("inside_live.surface_error")
+    assert found["error"] < TOLERANCE
+    assert 0.5 < found["nearest"] < 0.6
+
+
 def test_scale_and_shift_change_all_distances(fresh: Blender) -> None:
     depth = DepthPlane(np.full((20, 32), 3.0, np.float32), DepthKind.METRIC, 2.0, 4.0)
     with feed(lambda sequence: slope(sequence, depth=depth)) as endpoint:
