@@ -16,7 +16,16 @@ import tyro
 from ..viewer.keys import key_lines
 from .flags import CameraFlags, ModelFlags, SourceFlags
 from .listening import ending_by_signal
-from .view_feeds import ServeChild, as_arguments, is_endpoint, is_folder, open_folder, open_played
+from .view_feeds import (
+    ServeChild,
+    as_arguments,
+    can_loop,
+    is_endpoint,
+    is_folder,
+    once_through,
+    open_folder,
+    open_played,
+)
 from .view_flags import LookFlags, PageFlags, SaveFlags, SenderFlags, parse_size
 
 if TYPE_CHECKING:
@@ -109,7 +118,7 @@ class View:
 
     def _serve_arguments(self) -> list[str]:
         pace = ["--pace"] if self.save.any else ["--live"]
-        repeat = [] if self._wants_each else ["--loop"]
+        repeat = ["--loop"] if can_loop(self.what) else []
         flags = (self.network, self.selection, self.camera)
         return ["--temporal", self.temporal, *pace, *repeat, *(word for some in flags for word in as_arguments(some))]
 
@@ -164,6 +173,8 @@ class View:
         from ..viewer.live import LiveFeed
 
         messages = self._messages(feed)
+        if self._wants_each and isinstance(feed, LiveFeed) and not is_endpoint(self.what) and can_loop(self.what):
+            messages = once_through(messages)
         last = self._export(messages, settings)
         if self.save.snapshot is not None:
             skipped = 0 if last is not None else (self.frames or 1) - 1

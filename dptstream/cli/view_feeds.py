@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..viewer.folder import Pictures
     from ..viewer.live import LiveFeed
     from ..viewer.sequence import SequenceFeed
+    from ..wire import FrameMessage
 
 ANY_PORT = "tcp://127.0.0.1:*"
 _STOP_SECONDS = 5.0
@@ -42,6 +43,13 @@ def is_folder(what: str) -> bool:
     """Return whether ``what`` is a folder that `convert` wrote, or its manifest."""
     path = Path(what)
     return path.name == "manifest.json" or (path / "manifest.json").is_file()
+
+
+def can_loop(what: str) -> bool:
+    """Return whether ``what`` is a file or files, and so can be played again; cameras and addresses cannot."""
+    path = Path(what)
+    numbered = "://" not in what and any(sign in what for sign in "*%")
+    return what.startswith("synthetic:") or path.is_file() or path.is_dir() or numbered
 
 
 def open_folder(what: str) -> "SequenceFeed":
@@ -230,6 +238,24 @@ def open_played(what: str, child: ServeChild, *, capacity: int) -> "LiveFeed":
     child.play(what)
     length = _length(what)
     return LiveFeed(child.endpoint, control=child.control, length=length, capacity=capacity, on_close=child.close)
+
+
+def once_through(messages: "Iterator[FrameMessage]") -> "Iterator[FrameMessage]":
+    """Yield the frames of one whole passage of a clip that is played in a loop, each once.
+
+    Whoever begins to listen may miss the first frames; then the passage begins where the clip does next.
+    """
+    first: FrameMessage | None = None
+    before: FrameMessage | None = None
+    for message in messages:
+        restarted = message.discontinuity and before is not None and message.pts_seconds <= before.pts_seconds
+        before = message
+        if first is not None and restarted:
+            return
+        if first is None and (message.sequence == 0 or restarted):
+            first = message
+        if first is not None:
+            yield message
 
 
 def _length(what: str) -> float | None:

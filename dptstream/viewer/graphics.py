@@ -52,7 +52,8 @@ def check_graphics() -> None:
     if verdict == "missing":
         raise MissingExtraError(_missing(what))
     complaint = next((line.strip() for line in reversed(probe.stderr.splitlines()) if line.strip()), "")
-    raise MissingExtraError(_advice(what or complaint or f"the graphics stack ended the process ({probe.returncode})"))
+    ended = "it found no OpenGL" if verdict == "none" else f"the graphics stack ended the process ({probe.returncode})"
+    raise MissingExtraError(_advice(what or complaint or ended))
 
 
 def _missing(module: str) -> str:

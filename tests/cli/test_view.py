@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -10,13 +11,21 @@ import pytest
 
 from dptstream.cli import run
 from dptstream.cli.flags import ModelFlags
-from dptstream.cli.view_feeds import SourcePictures, as_arguments, is_endpoint, is_folder, open_folder
+from dptstream.cli.view_feeds import (
+    SourcePictures,
+    as_arguments,
+    can_loop,
+    is_endpoint,
+    is_folder,
+    once_through,
+    open_folder,
+)
 from dptstream.cli.view_films import OpenCvFilm, PyAvFilm, can_film, recorder
 from dptstream.errors import MissingExtraError, SinkError
 from dptstream.sources.recording import read_recording
 from dptstream.viewer import graphics
-from dptstream.wire import RawColor
-from tests.wire.feeding import publisher_process
+from dptstream.wire import FrameMessage, RawColor
+from tests.wire.feeding import numbered_frame, publisher_process
 
 SIZE = ("--window", "160x96")
 
@@ -164,6 +173,36 @@ def test_a_word_is_known_as_address_folder_or_clip(folder: Path, clip: str) -> N
     assert is_folder(str(folder))
     assert is_folder(str(folder / "manifest.json"))
     assert not is_folder(clip)
+
+
+def test_only_what_has_an_end_is_played_in_a_loop(clip: str, tmp_path: Path) -> None:
+    assert can_loop(clip)
+    assert can_loop("synthetic:frames=3")
+    assert can_loop(str(tmp_path / "frame.%04d.png"))
+    assert not can_loop("/dev/null")  # a device, as cameras are
+    assert not can_loop("rtsp://camera/stream")
+
+
+def passage(*moments: tuple[int, int, bool]) -> list[FrameMessage]:
+    frame = numbered_frame(0, "0" * 32)
+    return [replace(frame, sequence=number, pts=pts, discontinuity=jump) for number, pts, jump in moments]
+
+
+def test_each_frame_of_a_loop_is_taken_once() -> None:
+    loop = passage((0, 5, False), (1, 6, False), (2, 7, True), (3, 5, True), (4, 6, False))
+    assert [message.sequence for message in once_through(iter(loop))] == [0, 1, 2]
+
+
+def test_whoever_came_late_waits_for_the_next_passage() -> None:
+    late = passage(
+        (1, 6, False), (2, 7, False), (3, 5, True), (4, 6, False), (5, 7, False), (6, 5, True), (7, 6, False)
+    )
+    assert [message.sequence for message in once_through(iter(late))] == [3, 4, 5]
+
+
+def test_a_still_is_one_frame() -> None:
+    still = passage((4, 0, True), (5, 0, True), (6, 0, True))
+    assert [message.sequence for message in once_through(iter(still))] == [5]
 
 
 def test_flags_travel_as_they_were_given() -> None:
