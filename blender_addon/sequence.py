@@ -268,6 +268,9 @@ class DPTSTREAM_OT_import_sequence(bpy.types.Operator, ImportHelper):
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="*.json;*.exr;*.png", options={"HIDDEN"})
     filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    # Blender fills these in when files are dropped, and asks for them in its dialog.
+    directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
+    files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"})
     display: bpy.props.EnumProperty(
         name="Show as",
         items=(

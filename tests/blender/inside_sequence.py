@@ -18,6 +18,16 @@ def import_folder(path: str, **choices: Any) -> list[str]:
         return ["refused", " ".join(str(error).split())]
 
 
+def drop(folder: str, name: str) -> list[str]:
+    """Drop a file into the 3D view, as a user does from a file manager."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True)  # an empty file has no window with a 3D view
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        return sorted(bpy.ops.wm.drop_import_file("INVOKE_DEFAULT", directory=folder, files=[{"name": name}]))
+
+
 def notes_of(path: str, colors: str | None = None) -> list[str]:
     """Import as the operator does; return what the user is told, and leave edges uncut."""
     sequence = part("manifest_reader").read_sequence(Path(path))

@@ -165,6 +165,13 @@ def test_a_saved_file_plays_in_a_blender_without_the_extension(fresh: Blender, t
     assert [round(value * 255) for value in found["greys"]] == [round(16 + 8 * place) for place in FRAMES]
 
 
+def test_a_manifest_dropped_into_the_view_is_imported(fresh: Blender, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "clip", DepthKind.METRIC)
+    assert fresh.call("inside_sequence.drop", folder=str(folder), name="manifest.json") == ["FINISHED"]
+    fresh.call("inside_sequence.set_inputs", Edge_Cut=0.0)
+    assert error(fresh, folder, 3) < TOLERANCE
+
+
 def test_an_import_can_be_undone(fresh: Blender, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "clip")
     before = fresh.call("inside_sequence.names")
