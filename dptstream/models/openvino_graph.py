@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import warnings
@@ -62,7 +63,7 @@ def convert(network: nn.Module, size_hw: tuple[int, int]) -> Any:
     # Not openvino.convert_model: that reports each conversion to its makers, over the network.
     try:
         with torch.no_grad(), _quiet(), _PlainAttention() if _has_windows(network) else nullcontext():
-            program = torch.export.export(_Outputs(network), (torch.zeros(1, 3, *size_hw),), strict=False)
+            program = torch.export.export(_Outputs(_twin(network)), (torch.zeros(1, 3, *size_hw),), strict=False)
         with _quiet():
             from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
@@ -142,6 +143,12 @@ class _Outputs(nn.Module):
             network: Any = self.network
             return network.depth_and_sky(images_bchw)
         return self.network(images_bchw)
+
+
+def _twin(network: nn.Module) -> nn.Module:
+    """Return a network of the same weights: the export puts stand-ins in their places, which other threads would meet."""
+    weights = [*network.parameters(), *network.buffers()]
+    return copy.deepcopy(network, {id(weight): weight for weight in weights})
 
 
 def _keep_last_convolution_exact(graph: Any) -> None:
