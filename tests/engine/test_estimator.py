@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from dptstream.engine import Engine, EngineConfig, RunReport
+from dptstream.engine.slots import Slot
+from dptstream.engine.stages import upload
 from dptstream.engine.yuv import rgb_from_yuv
 from dptstream.frames import VideoFrame, YuvForm, YuvPicture
 from dptstream.sinks import MemorySink
@@ -233,3 +236,44 @@ def test_a_device_gets_the_decoders_planes_and_the_cpu_the_rgb() -> None:
 def test_a_batch_of_nothing_is_refused(batch: int) -> None:
     with pytest.raises(ValueError, match="batch must be at least 1; got"):
         EngineConfig(batch=batch)
+
+
+def test_a_picture_that_the_cards_decoder_made_is_copied_there_and_given_back_at_once() -> None:
+    asked: list[str] = []
+
+    class Decoding(LateBackend):
+        def wait_for_decoder(self) -> None:
+            asked.append("wait")
+
+    class OnCard:
+        form = YuvForm(*SIZE, "bt709", full_range=False)
+        luma = SimpleNamespace(is_cuda=True)
+
+        def copy_to(self, planes: Tensor, *, non_blocking: bool = False) -> None:
+            asked.append("copy")
+            assert non_blocking
+            planes.fill_(7)
+
+    backend = Decoding()
+    slot = Slot(0, backend)
+    (frame,) = ToySource(1)
+    slot.load(replace(frame, native=OnCard()), None)
+    assert asked == ["wait", "copy"]  # done when ``load`` returns: the decoder has few such pictures
+    slot.host_input.fill_(3)
+    upload(slot, backend)
+    slot.uploaded.synchronize()
+    backend.close()
+    assert set(slot.device_input.tolist()) == {7}
+    assert slot.frame.native is None
+
+
+def test_batches_are_automatic_where_a_card_has_room_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    card, free = torch.device("cuda"), [8 * 2**30]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free[0], 24 * 2**30))
+    assert EngineConfig().batch_for(card) == 4
+    assert EngineConfig(batch=2).batch_for(card) == 2
+    for config in (EngineConfig(policy="live"), EngineConfig(pace=True), EngineConfig(pipelined=False)):
+        assert config.batch_for(card) == 1
+    assert EngineConfig().batch_for(card, in_order=True) == 1
+    free[0] = 4 * 2**30
+    assert EngineConfig().batch_for(card) == 1
