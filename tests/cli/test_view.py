@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -68,6 +70,22 @@ def test_a_folder_becomes_a_picture_a_film_and_files(folder: Path, tmp_path: Pat
     assert names == [f"big_buck_bunny.{number:04d}.ply" for number in (1, 2, 3)]
     assert b"element face" in (tmp_path / "ply" / names[0]).read_bytes()[:500]
     assert len(list((tmp_path / "glb").glob("*.glb"))) == 3
+
+
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb")
+@pytest.mark.usefixtures("drawn")
+def test_a_window_opens_on_a_display_and_closes_after_its_frames(folder: Path) -> None:
+    screen = ["Xvfb", "-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp"]
+    with subprocess.Popen(screen, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            environment = os.environ | {"DISPLAY": f":{server.stdout.readline().strip()}"}
+            words = [sys.executable, "-m", "dptstream", "view", str(folder), "--frames", "2", *SIZE]
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        finally:
+            server.terminate()
+    assert done.returncode == 0, done.stderr
+    assert "M   points or surface" in done.stdout
 
 
 def test_a_folders_colours_are_those_of_its_clip_at_its_times(folder: Path, clip: str) -> None:
