@@ -24,6 +24,8 @@ _FRAME_SECONDS = 20.0
 """How long a slow network may take for the one frame that a pause is lifted for."""
 _END_WORDS: dict[EndReason, str] = {"finished": "ended", "stopped": "been stopped", "failed": "failed"}
 _NAP_SECONDS = 0.05
+_SILENT_SECONDS = 3.0
+"""A feed that nobody asked for by name is given up for another of its address after so long without a frame."""
 _PORT = re.compile(r"(tcp://.*:)(\d+)")
 
 
@@ -38,7 +40,7 @@ class LiveFeed:
 
     Args:
         endpoint: Address of the sender.
-        feed: Name of the feed; None takes the first that gives a frame.
+        feed: Name of the feed; None takes the first that gives a frame, and another once that one has ended or gone silent.
         keys: This client's keys, for a sender with keys.
         control: Address where the sender takes requests; None where it cannot be steered.
         length: Seconds of the clip that is played there, where known.
@@ -59,6 +61,9 @@ class LiveFeed:
     ) -> None:
         self.endpoint = endpoint
         self._chosen = feed
+        self._free_to_change = feed is None
+        self._over = False
+        self._heard_at = time.monotonic()
         self._on_close = on_close
         self._closed = False
         self._failure = ""
@@ -144,10 +149,17 @@ class LiveFeed:
         if isinstance(message, EndMessage) and message.feed == (self._chosen or message.feed):
             why = f": {message.note}" if message.note else ""
             self._end = f"the feed has {_END_WORDS[message.reason]}{why}"
-        if isinstance(message, FrameMessage) and message.feed == (self._chosen or message.feed):
-            self._chosen = message.feed
+            self._over = True
+        if isinstance(message, FrameMessage) and self._follows(message.feed):
+            self._chosen, self._over, self._heard_at = message.feed, False, time.monotonic()
             if self._remote is not None:
                 self._remote.take(message)
+
+    def _follows(self, feed: str) -> bool:
+        """Return whether frames of ``feed`` are shown."""
+        if self._chosen in (None, feed):
+            return True
+        return self._free_to_change and (self._over or time.monotonic() - self._heard_at > _SILENT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +233,10 @@ class Remote:
 
     def take(self, message: FrameMessage) -> None:
         """Note a frame that came."""
+        if self._last is not None and self._last.feed != message.feed:
+            # Another film: where it begins and how long it is has nothing to do with the last one.
+            self._begin = self._last = self._awaited = None
+            self._state = replace(self._state, length=None)
         seconds, last = message.pts_seconds, self._last
         self._feed = message.feed
         if last is not None and last.session == message.session and not message.discontinuity:

@@ -107,6 +107,18 @@ def test_another_feed_of_the_same_address_does_not_mix_in() -> None:
         assert feed.newest(0.2) is None
 
 
+def test_another_film_is_shown_when_the_one_before_has_ended() -> None:
+    with sending() as (sender, feed):
+        sender.send()
+        assert feed.newest(2) is not None
+        sender.publisher.send(make_end(session=SESSION, reason="stopped", note=""))
+        sender.publisher.send(numbered_frame(0, SESSION, feed="photo"))
+        message = feed.newest(2)
+        assert message is not None
+        assert message.feed == "photo"
+        assert feed.title.startswith("photo at tcp://")
+
+
 def test_a_file_can_be_paused_looped_and_sought_in() -> None:
     with sending() as (sender, feed):
         sender.send()
