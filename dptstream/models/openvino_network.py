@@ -113,8 +113,10 @@ class OpenVinoNetwork(nn.Module):
         if size_hw not in self._in_the_making:
             self._in_the_making.add(size_hw)
             threads = torch.get_num_threads()
-            # No daemon: Python may not end while OpenVINO is at work.
-            threading.Thread(target=self._make_ready, args=(size_hw, threads), name="dptstream-openvino").start()
+            # No daemon, though its starter may be one: taking Python down around OpenVINO at work aborts the process.
+            threading.Thread(
+                target=self._make_ready, args=(size_hw, threads), name="dptstream-openvino", daemon=False
+            ).start()
         return Runtime("torch", "float32", torch.__version__, "until OpenVINO is ready")
 
     def _make_ready(self, size_hw: tuple[int, int], threads: int) -> None:

@@ -349,3 +349,21 @@ def test_where_openvino_fails_in_the_background_torch_goes_on(cache: GraphCache)
             thread.join(60)
     assert torch.equal(live(image_1chw), network(image_1chw))
     assert "cannot express" in live.runtime.words
+
+
+def test_what_gets_openvino_ready_is_waited_for_at_the_end_even_if_a_daemon_began_it(
+    cache: GraphCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, ready = small_network("tiny"), threading.Event()
+    monkeypatch.setattr(openvino_network, "convert", lambda *_: ready.wait(60) and openvino_graph.convert(*_))
+    monkeypatch.setattr(openvino_network, "measure", slow_openvino)
+    plan = Plan("auto", ("float32",), weights_fingerprint(network), cache, meanwhile=True)
+    live = OpenVinoNetwork(network, plan).eval()
+    starter = threading.Thread(target=live, args=(probe_picture(TINY_HW),), daemon=True)
+    starter.start()
+    starter.join(60)
+    (worker,) = [thread for thread in threading.enumerate() if thread.name == "dptstream-openvino"]
+    assert not worker.daemon
+    ready.set()
+    worker.join(60)
+    assert live.runtime.name == "torch"
