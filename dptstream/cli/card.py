@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CardFlags:
-    """How a CUDA card is used; without one these flags change nothing."""
+    """How a CUDA card is used; without one --decode cuda is refused, and the others change nothing."""
 
     decode: Literal["auto", "cpu", "cuda"] = "auto"
     """cuda asks the card's own decoder; what that cannot do the processor does, and it is told. auto is cpu."""
