@@ -35,6 +35,8 @@ def native_picture(frame: av.VideoFrame) -> YuvPicture | None:
         planes = [_tensor_of(plane) for plane in frame.planes]
     except (NotImplementedError, TypeError, RuntimeError):
         return None  # older PyAV shares fewer formats; upside-down rows cannot be shared
+    if any(plane.dtype != torch.uint8 for plane in planes):
+        return None
     if len(planes) == 2:
         return YuvPicture(form, planes[0], (planes[1][..., 0], planes[1][..., 1]))
     return YuvPicture(form, planes[0], (planes[1], planes[2]))
@@ -47,7 +49,7 @@ def on_card(frame: av.VideoFrame) -> bool:
 
 def _form_of(frame: av.VideoFrame) -> YuvForm | None:
     stored = getattr(frame, "sw_format", None) if on_card(frame) else frame.format
-    name = stored.name if stored is not None else "nv12"  # PyAV 17 does not tell, and shares no other 8-bit format
+    name = stored.name if stored is not None else "nv12"  # where PyAV does not tell, the planes will
     matrix = "bt709" if assumes_bt709(frame) else _MATRICES.get(frame.colorspace, None)
     if frame.colorspace == UNSPECIFIED and matrix is None:
         matrix = "bt601"

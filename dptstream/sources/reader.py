@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import av
+import torch
 from av.codec.context import Flags, ThreadType
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
@@ -163,13 +165,29 @@ def _open_container(location: str, options: SourceOptions, stats: SourceStats) -
     if options.card is None or kind_of(location) is LocationKind.CAMERA:
         return _open_plainly(location, options)
     try:
-        return _open_plainly(location, options, HWAccel("cuda", device=str(options.card), is_hw_owned=True))
+        with _context_of_torch(options.card) as choice:
+            card = HWAccel("cuda", device=str(options.card), options=choice, is_hw_owned=True)
+            return _open_plainly(location, options, card)
     except SourceError as error:
         if isinstance(error.__context__, av.error.ExitError | TimeoutError | FileNotFoundError):
             raise
         container = _open_plainly(location, options)  # if the fault is the location's, this says so
         stats.warn(f"{NO_CARD}: {reason_of(error.__context__ or error)} (CUDA device {options.card})")
         return container
+
+
+@contextmanager
+def _context_of_torch(card: int) -> Iterator[dict[str, object]]:
+    """Make PyTorch's context of a card this thread's, and yield what tells FFmpeg to take that one.
+
+    PyAV would have FFmpeg find it by itself, which FFmpeg refuses once PyTorch has used the card: it wants other flags.
+    """
+    if not (torch.cuda.is_available() and card < torch.cuda.device_count()):
+        yield {}
+        return
+    with torch.cuda.device(card):
+        torch.cuda.mem_get_info()  # choosing a device need not touch it; asking for its memory does
+        yield {"primary_ctx": "0", "current_ctx": "1"}
 
 
 def _open_plainly(location: str, options: SourceOptions, hwaccel: HWAccel | None = None) -> InputContainer:

@@ -1,5 +1,7 @@
 """Pictures as the decoder stores them, beside the RGB of the same frame; decoders on cards, and the ways back from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +9,14 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
 
 from dptstream.engine.yuv import rgb_from_yuv
 from dptstream.errors import SourceError
 from dptstream.frames import VideoFrame, YuvForm
 from dptstream.sources import Crop, SourceOptions, SourceStats, open_source
+from dptstream.sources import native as native_module
 from dptstream.sources import reader as reader_module
 from tests.media import Coding, write_video
 
@@ -88,7 +93,7 @@ def test_odd_sides_come_as_rgb_alone() -> None:
 
 
 @pytest.mark.skipif(
-    torch.cuda.is_available(), reason="a card is here and may decode; see tests/engine/test_gpu_decoding.py"
+    torch.cuda.is_available(), reason="a card is here and may decode; see tests/engine/test_gpu_networks.py"
 )
 def test_without_a_card_the_processor_decodes_and_says_so(tmp_path: Path) -> None:
     path = clip(tmp_path)
@@ -117,6 +122,45 @@ def test_a_codec_that_the_card_does_not_know_is_told(tmp_path: Path, monkeypatch
     frames, stats = frames_of(clip(tmp_path), SourceOptions(card=0))
     assert len(frames) == 3
     assert stats.warnings == ["pictures are decoded on the processor: the card knows no h264 video"]
+
+
+def test_the_cards_decoder_works_in_the_context_that_torch_has_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg's own way to it fails where PyTorch was there first, and a network on the card always was."""
+    told: list[object] = []
+
+    @contextmanager
+    def device(card: int) -> Iterator[None]:
+        told.append(f"on {card}")
+        yield
+        told.append("off")
+
+    plainly = reader_module._open_plainly
+
+    def opened(location: str, options: SourceOptions, card: HWAccel | None = None) -> InputContainer:
+        told.append(card and card.options.get("current_ctx"))
+        return plainly(location, options)
+
+    for name, stand_in in (
+        ("is_available", lambda: True),
+        ("device_count", lambda: 2),
+        ("device", device),
+        ("mem_get_info", lambda: told.append("touched")),
+    ):
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(reader_module, "_open_plainly", opened)
+    frames_of(clip(tmp_path), SourceOptions(card=1))
+    assert told == ["on 1", "touched", "1", "off"]
+    told.clear()
+    frames_of(clip(tmp_path), SourceOptions(card=2))  # there is none: FFmpeg says so
+    assert told == [None]
+
+
+def test_ten_bit_planes_are_not_taken_for_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyAV 17 shares the card's ten-bit pictures, too, without a word about their format."""
+    monkeypatch.setattr(native_module, "_tensor_of", lambda _plane: torch.zeros(2, 2, dtype=torch.uint16))
+    assert native_module.native_picture(av.VideoFrame(96, 64, "nv12")) is None
 
 
 def test_frames_that_ffmpeg_decoded_itself_after_all_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
