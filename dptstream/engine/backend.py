@@ -191,6 +191,7 @@ class CudaBackend:
         self.download: Stream = CudaStream(device)
         # Weights are brought to the card on the default stream.
         compute.raw.wait_stream(torch.cuda.default_stream(device))
+        self._side: CudaStream | None = None
 
     def event(self) -> Event:
         """Make an event."""
@@ -223,14 +224,17 @@ class CudaBackend:
 
     def _recorded(self, work: Callable[[], object]) -> Graph:
         # torch hands out the same few streams again and again; of those with priority nobody else has one, so that no
-        # other feed's work ends up in the recording.
-        side, before, tried = CudaStream(self.device, priority=-1), CudaEvent(), CudaEvent()
+        # other feed's work ends up in the recording. Libraries keep memory for each stream they met: one is enough.
+        side = self._side = self._side or CudaStream(self.device, priority=-1)
+        before, tried = CudaEvent(), CudaEvent()
         self.compute.record(before)
         side.wait(before)
         for _ in range(_WARM_UPS):
             side.run(work)
         side.record(tried)
         tried.synchronize()
+        # What the trials took is kept for this stream alone, and a recording has no way to get it back.
+        torch.cuda.empty_cache()
         graph = torch.cuda.CUDAGraph()
         side.run(lambda: _capture(graph, work))
         return graph
@@ -248,7 +252,7 @@ class CudaBackend:
 
 
 def _capture(graph: torch.cuda.CUDAGraph, work: Callable[[], object]) -> None:
-    # Not ``torch.cuda.graph``, which waits for the whole device and gives its free memory back.
+    # Not ``torch.cuda.graph``, which waits for the whole device.
     graph.capture_begin(capture_error_mode="thread_local")
     try:
         work()

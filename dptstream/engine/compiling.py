@@ -99,7 +99,8 @@ def compiled_for_one_size(network: nn.Module) -> nn.Module:
 def _alike(model: DepthModel, twin: DepthModel, shape_bchw: tuple[int, ...]) -> bool:
     """Compile by running once, twice, and compare with the uncompiled network on a smooth picture."""
     rows, columns = (torch.linspace(-2, 2, length, device=model.device) for length in shape_bchw[2:])
-    images_bchw = (rows[:, None].sin() + columns.cos()).expand(shape_bchw).to(model.dtype)
+    # Laid out as pictures will be: for other strides it would all be compiled again, when the first picture comes.
+    images_bchw = (rows[:, None].sin() + columns.cos()).expand(shape_bchw).to(model.dtype).contiguous()
     with torch.no_grad():
         expected: Tensor = model(images_bchw)
         for _ in range(2):

@@ -175,22 +175,34 @@ class Estimator:
         self._compiler = compiler
 
     def infer(self, slots: Sequence[Slot], model: DepthModel) -> None:
-        """Submit uploaded slots of one form, in order; a batch that does not fit the device's memory goes one by one."""
+        """Submit uploaded slots of one form, in order; what does not fit the device's memory goes unrecorded and one by one."""
         for slot in slots:
             self._backend.compute.wait(slot.uploaded)
         with explained_memory(slots[0], self._backend.device):
-            try:
-                self._run(slots, model)
-            except torch.OutOfMemoryError:
-                if len(slots) == 1:
-                    raise
-                self._notes.add(f"{len(slots)} pictures at once did not fit the device's memory and went one by one")
-                while self._plans:
-                    self._forget_oldest()
-                for slot in slots:
-                    self._run([slot], model)
+            self._submit(slots, model)
         for slot in slots:
             self._backend.compute.record(slot.inferred)
+
+    def _submit(self, slots: Sequence[Slot], model: DepthModel) -> None:
+        try:
+            self._run(slots, model)
+        except torch.OutOfMemoryError:
+            if len(slots) == 1 and not (self._may_record and getattr(model, "recordable", False)):
+                raise
+        else:
+            return
+        # Only here the failed attempt's tensors are let go.
+        if len(slots) == 1:
+            self._may_record = False
+            self._notes.add(
+                f"work for {self._backend.device} goes out step by step: recorded, it does not fit its memory"
+            )
+        else:
+            self._notes.add(f"{len(slots)} pictures at once did not fit the device's memory and went one by one")
+        while self._plans:
+            self._forget_oldest()
+        for slot in slots:
+            self._submit([slot], model)
 
     def _run(self, slots: Sequence[Slot], model: DepthModel) -> None:
         record = self._may_record and getattr(model, "recordable", False)

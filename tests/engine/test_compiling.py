@@ -58,6 +58,18 @@ def test_a_real_compiler_gives_the_same_depth() -> None:
     torch._dynamo.reset()
 
 
+def test_compilers_see_pictures_laid_out_as_they_will_be() -> None:
+    laid_out: list[bool] = []
+
+    class Watching(Marked):
+        def forward(self, images_bchw: Tensor) -> Tensor:
+            laid_out.append(images_bchw.is_contiguous())
+            return super().forward(images_bchw)
+
+    assert Compiler(Notes(), ahead=True, compile_network=Watching).twin(small_model(NAME), SHAPE) is not None
+    assert laid_out == [True, True]
+
+
 def test_compiling_goes_on_in_the_background_and_nothing_is_recorded_meanwhile() -> None:
     go_on = threading.Event()
 

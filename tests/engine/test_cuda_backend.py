@@ -56,6 +56,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, stand_in in (("Stream", Stream), ("Event", Event), ("CUDAGraph", Graph), ("stream", stream)):
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch.cuda, "default_stream", lambda _device: SimpleNamespace(name="default"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: told.append("free memory goes back"))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: told.append("host waits for all"))
     return told
 
@@ -74,6 +75,7 @@ def test_work_is_tried_waited_for_and_recorded_on_a_stream_of_its_own(calls: lis
         "side0! waits for compute",
         *tries,
         "host waits for side0!",
+        "free memory goes back",
         "on side0!",
         "begin thread_local",
         "work",
@@ -82,6 +84,8 @@ def test_work_is_tried_waited_for_and_recorded_on_a_stream_of_its_own(calls: lis
     assert graph is not None
     backend.compute.run(graph.replay)
     assert calls[-2:] == ["on compute", "replay"]
+    backend.record(lambda: None)
+    assert calls[-3] == "on side0!"  # the same stream, so that libraries need no memory for another
     assert not RECORDING.locked()
     assert not COMPILING.locked()
 

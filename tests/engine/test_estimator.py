@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -125,6 +126,19 @@ class AtOnceBackend(LateBackend):
                 event.synchronize()
 
         self.compute = AtOnce()
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_recording_that_does_not_fit_leaves_work_going_out_step_by_step(batch: int) -> None:
+    class Full(AtOnceBackend):
+        def record(self, work) -> NoReturn:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    sink, report = run(ToySource(13), Full(), batch=batch)
+    assert_same_depth(sink, run(ToySource(13), pipelined=False)[0])
+    line = "work for meta goes out step by step: recorded, it does not fit its memory"
+    assert report.warnings[-1] == line
+    assert len(report.warnings) == (1 if batch == 1 else 2)
 
 
 class MovingSource(ToySource):
