@@ -51,9 +51,10 @@ class Safeguard:
         # Copies to pageable memory wait, which a recording in another thread might not survive.
         with RECORDING, on_own_stream(self._model.device):
             first, precise = self._precise is None, self._precise_model()
-            depth_hw = again(slot, precise, size=self._size)
+            # Feeds that share a network do so on one stream, and this is another: past their queue, then.
+            depth_hw = again(slot, getattr(precise, "model", precise), size=self._size)
         if first:
-            self._on_change(precise)
+            self._on_change(precise)  # whose weights are there by now, as its depth was waited for
         self._watches &= bool(np.isfinite(depth_hw).all())  # else the network itself gives such values
         self._notes.add(
             f"depth overflowed in {str(self._model.dtype).removeprefix('torch.')}: computed again in float32"
@@ -67,5 +68,4 @@ class Safeguard:
             self._precise = (
                 model.with_dtype(torch.float32) if self._watches and isinstance(model, Convertible) else model
             )
-            self._on_change(self._precise)
         return self._precise

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import NoReturn
 
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor
 
 from dptstream.engine import Engine, EngineConfig, RunReport
+from dptstream.engine.backend import HostBackend
+from dptstream.engine.notes import Notes
+from dptstream.engine.precision import Safeguard
 from dptstream.engine.slots import Slot
 from dptstream.engine.stages import upload
 from dptstream.engine.yuv import rgb_from_yuv
@@ -208,6 +212,37 @@ def test_a_network_that_overflows_goes_on_in_float32(late: bool) -> None:
     assert_same_depth(sink, run(ToySource(20), pipelined=False)[0])
     (line,) = report.warnings
     assert line.startswith("depth overflowed in float16: computed again in float32")
+
+
+def test_a_network_in_float32_is_used_only_when_its_weights_are_there() -> None:
+    """It is made in the thread that writes, on a stream that nobody else waits for."""
+    told: list[str] = []
+
+    class Made(ToyModel):
+        def __call__(self, images_bchw: Tensor) -> Tensor:
+            told.append("computed again")
+            return super().__call__(images_bchw)
+
+    class Seat(Made):
+        """Stands in for a shared network's: a pass through its queue would run on another stream."""
+
+        model = Made()
+
+        def __call__(self, images_bchw: Tensor) -> Tensor:
+            raise AssertionError("asked for a pass together with other feeds")
+
+    class Half(Overflowing):
+        def with_dtype(self, dtype: torch.dtype) -> ToyModel:
+            return Seat()
+
+    safeguard = Safeguard(Half(), None, Notes(), lambda _model: told.append("used from now on"))
+    slot = Slot(0, HostBackend(torch.device("cpu")))
+    slot.load(VideoFrame(toy_image(0), 0, 0, Fraction(1, 25)), None)
+    slot.output_like(torch.full((1, *SIZE), torch.nan))
+    for _ in range(2):
+        depths_nhw = safeguard.sound(slot, np.full((1, *SIZE), np.nan, np.float32))
+        assert np.isfinite(depths_nhw).all()
+    assert told == ["computed again", "used from now on", "computed again"]
 
 
 def test_infinities_of_a_float32_network_are_its_own() -> None:
