@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 
 from ..errors import EngineError, SinkError, SourceError, describe
@@ -120,7 +121,9 @@ class Engine:
                 for line in [*self._source.stats.warnings, *run.notes.lines]:
                     sink.warn(line)
             _close_all(opened, complete=finished and (self._source.info.live or not self._stopping.is_set()))
-            self._backend.close()
+            # A card that broke down says so at every call: what it said first is being raised.
+            with nullcontext() if finished else suppress(RuntimeError):
+                self._backend.close()
         progress = run.progress(feed.frame_count)
         if on_progress is not None:
             on_progress(progress)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dptstream.engine import Engine, EngineConfig, Progress
+from dptstream.engine.backend import HostBackend
 from dptstream.engine.slots import Slot, SlotState
 from dptstream.errors import DeviceError, EngineError, SourceError
 from dptstream.frames import DepthFrame
@@ -116,6 +117,27 @@ def test_running_out_of_memory_says_what_to_do() -> None:
     ) as caught:
         Engine(ToySource(2), model, [MemorySink()]).run()
     assert isinstance(caught.value.__cause__, DeviceError)
+
+
+class BrokenBackend(HostBackend):
+    """Fails whatever it is asked at the end, as a card does once it broke down."""
+
+    def close(self) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_device_that_broke_down_does_not_hide_where_it_did() -> None:
+    backend = BrokenBackend(torch.device("cpu"))
+    with pytest.raises(EngineError, match="infer, frame 3: no such depth"):
+        Engine(
+            ToySource(9),
+            ToyModel(fail_at_call=3),
+            [MemorySink()],
+            config=EngineConfig(pipelined=False),
+            backend=backend,
+        ).run()
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        Engine(ToySource(9), ToyModel(), [MemorySink()], config=EngineConfig(pipelined=False), backend=backend).run()
 
 
 class FullSink(MemorySink):
