@@ -4,6 +4,7 @@ Every edge between streams is a named event: recorded on one line, waited for on
 streams run their work at once in the calling thread, so the same stages serve both.
 """
 
+import gc
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -253,14 +254,21 @@ class CudaBackend:
 
 def _capture(graph: torch.cuda.CUDAGraph, work: Callable[[], object]) -> None:
     # Not ``torch.cuda.graph``, which waits for the whole device.
-    graph.capture_begin(capture_error_mode="thread_local")
+    # What the collector finds may be another run's graphs and events, and a recording may not survive their end in its thread.
+    collects = gc.isenabled()
+    gc.disable()
     try:
+        graph.capture_begin(capture_error_mode="thread_local")
         work()
     except BaseException:
         with suppress(RuntimeError):  # the recording is spoilt, which is what ``work`` raised already says
             graph.capture_end()
         raise
-    graph.capture_end()
+    else:
+        graph.capture_end()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def backend_for(device: torch.device) -> Backend:

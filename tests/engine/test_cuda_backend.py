@@ -1,6 +1,7 @@
 """What the CUDA backend asks of PyTorch, in which order, with stand-ins for streams, events and graphs."""
 
-from contextlib import contextmanager
+import gc
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -102,6 +103,21 @@ def test_a_recording_that_fails_is_ended_and_told(calls: list[str]) -> None:
     assert calls[-2:] == ["begin thread_local", "end"]
     assert not RECORDING.locked()
     assert not COMPILING.locked()
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_no_rubbish_is_collected_in_a_recording(calls: list[str], spoilt: bool) -> None:
+    backend, collects = CudaBackend(CARD), []
+
+    def work() -> None:
+        collects.append(gc.isenabled())
+        if spoilt and not gc.isenabled():
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RuntimeError) if spoilt else nullcontext():
+        backend.record(work)
+    assert collects == [True, True, True, False]
+    assert gc.isenabled()
 
 
 def test_nothing_is_recorded_while_a_network_is_compiled(calls: list[str]) -> None:
