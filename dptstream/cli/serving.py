@@ -124,8 +124,9 @@ def serve_until_the_end(
 
 
 def leave_if_stuck(players: "Sequence[Player]", code: int) -> None:
-    """End the process here and now where a feed's thread has not ended; call it when all else is closed."""
-    if all(player.join(0) for player in players):
+    """End the process here and now where a thread of a feed has not ended; call it when all else is closed."""
+    left_behind = any(thread is not threading.main_thread() for thread in threading.enumerate())
+    if all(player.join(0) for player in players) and not left_behind:
         return
     # Nothing wakes a thread that waits within FFmpeg for a silent network, and taking the interpreter down around it, or
     # around a network still at work, may crash.

@@ -134,8 +134,8 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch, *, json_lines: bool) -> StatusLines:
 
 def with_model(device: str, *, json_lines: bool) -> StatusLines:
     lines = StatusLines(quiet=False, json_lines=json_lines)
-    info = SimpleNamespace(name="toy", kind=DepthKind.METRIC, license="Apache-2.0")
-    lines.model(SimpleNamespace(info=info, device=torch.device(device)))
+    info = SimpleNamespace(name="toy", kind=DepthKind.METRIC, license="Apache-2.0", temporal=False)
+    lines.model(SimpleNamespace(info=info, device=torch.device(device), dtype=torch.float32))
     return lines
 
 
