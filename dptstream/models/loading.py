@@ -57,7 +57,12 @@ def load(
     recognition = recognise(checkpoint.shapes, evidence)
     network = build_network(recognition, checkpoint)
     info = describe(recognition, checkpoint, network, entry)
-    precisions = openvino_precisions(info, torch.device(device), dtype, runtime)
+    crashing = bool(getattr(network.config, "is_hybrid", False))
+    precisions = (
+        () if crashing and runtime == "auto" else openvino_precisions(info, torch.device(device), dtype, runtime)
+    )
+    if crashing and precisions:
+        raise ValueError(f"OpenVINO's compiler crashes on {info.name}; leave --runtime to auto or torch")
     placed = place(network, device, torch.float32 if precisions else dtype or torch.float32)
     runner = with_openvino(placed, precisions, checkpoint.sha256, runtime, meanwhile=meanwhile)
     return NetworkModel(runner, info, preprocessing)

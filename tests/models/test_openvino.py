@@ -312,6 +312,15 @@ def test_what_openvino_cannot_run_is_refused_when_asked_for_and_left_to_torch_ot
     assert load_model(checkpoint, runtime="auto", dtype=torch.float16).runtime.precision == "float16"
 
 
+def test_a_network_on_which_openvinos_compiler_crashes_stays_with_torch(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dpt_tiny.Config, "is_hybrid", True, raising=False)
+    assert runtime_of(load_model(checkpoint, runtime="auto")).name == "torch"
+    with pytest.raises(ValueError, match="compiler crashes on"):
+        load_model(checkpoint, runtime="openvino")
+
+
 def test_a_video_network_stays_with_torch_and_says_so() -> None:
     assert "video networks run in PyTorch" in small_model("video").runtime.words
 
