@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import DptStreamError, MissingExtraError
 from .network import NetworkModel
 from .probe import difference, probe_picture
+from .quiet import quiet
 
 INPUT, OUTPUT = "images", "depth"
 TOLERANCE = 1e-3
@@ -149,7 +146,7 @@ def _write(model: NetworkModel, path: Path, size_hw: tuple[int, int], *, dynamic
         rows, columns = (torch.export.Dim(name, min=2, max=_LONGEST_SIDE // multiple) for name in ("rows", "columns"))
         shapes = ({2: multiple * rows, 3: multiple * columns},)
         traced_hw = (4 * multiple, 6 * multiple)  # two equal sides, or the trained size, could be taken for constants
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet("torch.onnx", "onnxscript", "onnx_ir"):
         program: Any = torch.onnx.export(
             model.network,
             (probe_picture(traced_hw),),
@@ -185,19 +182,3 @@ def _checked_sizes(size_hw: tuple[int, int], multiple: int) -> tuple[tuple[int, 
 
 def _data_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.data")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on itself (deprecations within torch, operators of torchvision) from users."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import logging
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import DptStreamError
+from .quiet import quiet
 
 _HEAVY = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul", "Parameter")
 _LIMIT = 1e30
@@ -62,9 +62,13 @@ def convert(network: nn.Module, size_hw: tuple[int, int]) -> Any:
 
     # Not openvino.convert_model: that reports each conversion to its makers, over the network.
     try:
-        with torch.no_grad(), _quiet(), _PlainAttention() if _has_windows(network) else nullcontext():
+        with (
+            torch.no_grad(),
+            quiet("torch.export", "openvino", "root"),
+            _PlainAttention() if _has_windows(network) else nullcontext(),
+        ):
             program = torch.export.export(_Outputs(_twin(network)), (torch.zeros(1, 3, *size_hw),), strict=False)
-        with _quiet():
+        with quiet("torch.export", "openvino", "root"):
             from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
             frontend = FrontEndManager().load_by_framework("pytorch")
@@ -213,19 +217,3 @@ def _only_core() -> Any:
     # other for ever (2026.4).
     openvino.Tensor(np.zeros(1, np.float32))
     return openvino.Core()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep both libraries' remarks on themselves from users."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "openvino", "root")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
