@@ -91,7 +91,8 @@ def test_grey_video_gives_equal_channels(tmp_path, pixel_format):
 def test_ten_bit_hevc_is_read(tmp_path):
     picture = corner_picture(96, 64)
     coding = Coding(codec="libx265", pixel_format="yuv420p10le", options={"x265-params": "log-level=none:crf=8"})
-    image = first_picture(write_video(tmp_path / "clip.mp4", [picture] * 2, coding))
+    # Matroska, since FFmpeg's MP4 writer now and then refuses the header that this x265 makes ("patches welcome").
+    image = first_picture(write_video(tmp_path / "clip.mkv", [picture] * 2, coding))
     np.testing.assert_allclose(image[8:24, 8:40], picture[8:24, 8:40], atol=6)
 
 
