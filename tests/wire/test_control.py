@@ -13,6 +13,7 @@ from dptstream.errors import SourceError, WireError, WireVersionError
 from dptstream.wire.control import ControlClient, ControlServer
 from dptstream.wire.keys import load_client_keys, load_server_keys, make_keys
 from dptstream.wire.requests import Request, pack_reply, pack_request, unpack_reply, unpack_request
+from tests.waiting import PATIENCE_SECONDS, shortest
 
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -93,7 +94,7 @@ def test_a_request_of_another_version_is_refused() -> None:
         unpack_request(b'{"v":7,"op":"status"}')
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=100))
 def test_bytes_of_strangers_give_wire_errors_alone(data: bytes) -> None:
     for read in (unpack_request, unpack_reply):
@@ -104,7 +105,7 @@ def test_bytes_of_strangers_give_wire_errors_alone(data: bytes) -> None:
 def test_requests_reach_the_handler_and_its_answers_and_refusals_come_back() -> None:
     handler = Recorder()
     with ControlServer(handler, ANY_PORT) as server:
-        client = ControlClient(server.endpoint)
+        client = ControlClient(server.endpoint, timeout=PATIENCE_SECONDS)
         assert client.request("status") == {"frames_per_second": 30.0, "feeds": ["cam1"]}
         assert client.request("pause", paused=True) == {}
         assert client.request("loop", feed="cam1", enabled=False) == {}
@@ -128,27 +129,31 @@ def test_garbage_is_answered_and_the_next_request_still_works() -> None:
     with ControlServer(Recorder(), ANY_PORT) as server:
         context: Any = zmq.Context()
         stranger = context.socket(zmq.REQ)
-        stranger.linger, stranger.rcvtimeo = 0, 5000
+        stranger.linger, stranger.rcvtimeo = 0, 60_000
         stranger.connect(server.endpoint)
         stranger.send_multipart([b"garbage"] * 100)
         assert b"one part" in stranger.recv()
         stranger.send(b"\xff" * 70_000)  # ZeroMQ hangs up
         context.destroy(linger=0)
-        assert ControlClient(server.endpoint).request("status")
+        assert ControlClient(server.endpoint, timeout=PATIENCE_SECONDS).request("status")
 
 
 def test_nobody_there_is_said_after_the_time_given() -> None:
-    begin = time.monotonic()
-    with pytest.raises(WireError, match=r"no answer from tcp://127.0.0.1:9 in 0.2 s"):
-        ControlClient("tcp://127.0.0.1:9", timeout=0.2).request("status")
-    assert time.monotonic() - begin < 2.0
+    def asking() -> float:
+        begin = time.monotonic()
+        with pytest.raises(WireError, match=r"no answer from tcp://127.0.0.1:9 in 0.2 s"):
+            ControlClient("tcp://127.0.0.1:9", timeout=0.2).request("status")
+        return time.monotonic() - begin
+
+    assert shortest(asking, 2.0) < 2.0
 
 
 def test_a_stranger_cannot_steer(tmp_path: Path) -> None:
     make_keys(tmp_path, ["laptop", "thief"])
     (tmp_path / "clients" / "thief.key").unlink()
+    laptop = load_client_keys(tmp_path / "laptop")
     with ControlServer(Recorder(), ANY_PORT, keys=load_server_keys(tmp_path)) as server:
-        assert ControlClient(server.endpoint, keys=load_client_keys(tmp_path / "laptop")).request("status")
+        assert ControlClient(server.endpoint, keys=laptop, timeout=PATIENCE_SECONDS).request("status")
         for keys in (load_client_keys(tmp_path / "thief"), None):
             with pytest.raises(WireError, match="key on its list"):
                 ControlClient(server.endpoint, keys=keys, timeout=0.5).request("status")

@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def run(*words: str, cwd: Path) -> str:
     environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent)}
     return subprocess.run(
-        words, cwd=cwd, env=environment, text=True, capture_output=True, check=True, timeout=60
+        words, cwd=cwd, env=environment, text=True, capture_output=True, check=True, timeout=300
     ).stdout
 
 

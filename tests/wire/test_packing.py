@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -268,11 +268,6 @@ def test_any_text_can_be_made_fit_for_a_message() -> None:
     assert feed_name("§§") == "feed"
 
 
-def patiently(examples: int) -> settings:
-    """A machine that is busy with other things is no reason to fail."""
-    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
 counts = st.integers(0, 2**53 - 1)
 times = st.integers(0, 2**33 * 10**9)
 texts = st.text(st.characters(exclude_categories=("C", "Z")), max_size=30)
@@ -342,7 +337,7 @@ statuses = st.builds(
 ends = st.builds(EndMessage, names, sessions, times, counts, st.sampled_from(["finished", "stopped", "failed"]), texts)
 
 
-@patiently(200)
+@settings(max_examples=200)
 @given(frames | statuses | ends, st.sampled_from(["none", "delta-zlib"]))
 def test_unpack_undoes_pack_for_every_message(message: Message, compression: Any) -> None:
     assert comparable(unpack(pack(message, compression=compression))) == comparable(message)
@@ -357,7 +352,7 @@ def test_zstd_is_undone_where_it_is_installed() -> None:
             unpack([*parts[:2], damaged, *parts[3:]])
 
 
-@patiently(200)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=200), max_size=9))
 def test_bytes_of_strangers_give_wire_errors_alone(parts: list[bytes]) -> None:
     with pytest.raises(WireError):
@@ -369,7 +364,7 @@ json_nested = st.lists(json_leaves, max_size=3) | st.dictionaries(st.text(max_si
 json_values = json_leaves | json_nested | st.lists(json_nested, max_size=2)
 
 
-@patiently(300)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(json.loads(FRAME_HEADER))), json_values)
 def test_a_field_of_any_other_value_gives_a_message_or_a_wire_error(name: str, value: object) -> None:
     header = json.dumps(json.loads(FRAME_HEADER) | {name: value}).encode()
