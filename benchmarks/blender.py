@@ -2,7 +2,8 @@
 
 Each Python named has the ``bpy`` package of one Blender version. The extension is built, installed from its zip and
 connected to a publisher that sends 924x518 half floats and RGB at 30 frames a second from a process of its own; the
-timer's function is called as Blender calls it, and timed. Then how long Blender takes to make the picture's geometry of it.
+timer's function is called as Blender calls it, and timed. Then how long Blender takes to make the picture's geometry of it,
+and the timer again with the pictures as JPEGs.
 """
 
 import argparse
@@ -29,43 +30,49 @@ DISPLAYS: dict[str, dict[str, object]] = {
 
 
 def publish(seconds: float) -> None:
-    """Publish a wavy surface; prints the endpoint."""
+    """Publish a wavy surface at two addresses, with plain pictures and with JPEGs; prints both."""
+    import cv2
     import numpy as np
 
     from dptstream.geometry import DepthKind, Intrinsics
-    from dptstream.wire import DepthPlane, FrameMessage, RawColor, SourceNote
+    from dptstream.wire import DepthPlane, FrameMessage, JpegColor, RawColor, SourceNote
     from dptstream.wire.publisher import Publisher
 
     rng = np.random.default_rng(0)
     x, y = np.arange(WIDTH) / 90, np.arange(HEIGHT)[:, None] / 70
     depths = [(3 + np.sin(x + n) * np.cos(y)).astype(np.float16) for n in range(8)]
-    pictures = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(8)]
-    with Publisher("tcp://127.0.0.1:*") as publisher:
-        print(publisher.endpoint, flush=True)
+    coarse = rng.integers(0, 256, (8, HEIGHT // 8, WIDTH // 8, 3), np.uint8)
+    plain = [RawColor(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)) for picture in coarse]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+    jpegs = [JpegColor(cv2.imencode(".jpg", it.pixels, quality)[1].tobytes(), WIDTH, HEIGHT) for it in plain]
+    with Publisher("tcp://127.0.0.1:*") as one, Publisher("tcp://127.0.0.1:*") as other:
+        print(one.endpoint, other.endpoint, flush=True)
         for n in range(round(seconds * FPS)):
             now = time.time_ns()
-            publisher.send(
-                FrameMessage(
-                    "bench",
-                    "0" * 32,
-                    n,
-                    n,
-                    n,
-                    Fraction(1, FPS),
-                    now,
-                    now,
-                    SourceNote("bench", WIDTH, HEIGHT),
-                    Intrinsics.default(WIDTH, HEIGHT),
-                    DepthPlane(depths[n % 8], DepthKind.METRIC, 2.0, 4.0),
-                    RawColor(pictures[n % 8]),
-                    "synthetic",
-                    "",
+            # Whoever has no listener sends nothing.
+            for publisher, pictures in ((one, plain), (other, jpegs)):
+                publisher.send(
+                    FrameMessage(
+                        "bench",
+                        "0" * 32,
+                        n,
+                        n,
+                        n,
+                        Fraction(1, FPS),
+                        now,
+                        now,
+                        SourceNote("bench", WIDTH, HEIGHT),
+                        Intrinsics.default(WIDTH, HEIGHT),
+                        DepthPlane(depths[n % 8], DepthKind.METRIC, 2.0, 4.0),
+                        pictures[n % 8],
+                        "synthetic",
+                        "",
+                    )
                 )
-            )
             time.sleep(1 / FPS)
 
 
-def inside(archive: str, endpoint: str, frames: int) -> None:
+def inside(archive: str, endpoint: str, jpeg_endpoint: str, frames: int) -> None:
     """Measure within Blender; prints JSON in the last line."""
     import importlib
 
@@ -76,9 +83,7 @@ def inside(archive: str, endpoint: str, frames: int) -> None:
         name: importlib.import_module(f"bl_ext.user_default.dptstream.{name}") for name in ("live", "compat", "scene")
     }
     live = parts["live"]
-    bpy.context.scene.dptstream.endpoint = endpoint
-    bpy.ops.dptstream.connect()
-    first = _tick_until_shown(live)
+    first = _connect(live, endpoint)
     shown = bpy.context.scene.dptstream.shown
     modifier = parts["scene"].live_modifier(shown)
     ticks: list[float] = []
@@ -101,19 +106,35 @@ def inside(archive: str, endpoint: str, frames: int) -> None:
         "latency_ms": round(live.connection().figures.latency_ms or 0.0, 1),
         "evaluation_ms": {name: _summary(times) for name, times in evaluations.items()},
     }
+    _connect(live, jpeg_endpoint)
+    result["timer_jpeg_ms"] = _summary([_tick_until_shown(live) for _ in range(frames)])
     bpy.ops.dptstream.disconnect()
     print(json.dumps(result), flush=True)
 
 
+def _connect(live: Any, endpoint: str) -> float:
+    """Connect to another address; return the milliseconds of the timer's call that shows its first frame."""
+    import bpy
+
+    live.disconnect()
+    bpy.context.scene.dptstream.endpoint = endpoint
+    bpy.ops.dptstream.connect()
+    return _tick_until_shown(live)
+
+
 def _tick_until_shown(live: Any) -> float:
-    """Call the timer's function until it shows a frame; return the milliseconds of that call."""
+    """Call the timer's function until it shows a frame; return the milliseconds it spent on that frame."""
+    spent = 0.0
     while True:
-        before = live.connection().figures.count
+        connection = live.connection()
+        before, was_busy = connection.figures.count, connection.darkroom.busy
         begin = time.perf_counter()
         live.tick()
         elapsed = (time.perf_counter() - begin) * 1e3
-        if live.connection().figures.count > before:
-            return elapsed
+        if connection.darkroom.busy and not was_busy:
+            spent += elapsed  # a JPEG is decoded in one call and shown in a later one
+        if connection.figures.count > before:
+            return spent + elapsed
         time.sleep(0.002)
 
 
@@ -132,7 +153,7 @@ def measure(python: str, zips: Path, frames: int) -> dict[str, Any]:
     code = "import sys, bpy; print('4.2-5.0' if bpy.app.version < (5, 1) else '5.1-on', file=sys.stderr)"
     span = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stderr.split()[-1]
     archive = next(zips.glob(f"*-blender-{span}.zip"))
-    words = [sys.executable, __file__, "--publish", str(frames / FPS * 6 + 30)]
+    words = [sys.executable, __file__, "--publish", str(frames / FPS * 12 + 60)]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
@@ -141,8 +162,8 @@ def measure(python: str, zips: Path, frames: int) -> dict[str, Any]:
     ):
         try:
             assert sender.stdout is not None
-            endpoint = sender.stdout.readline().strip()
-            command = [python, __file__, "--inside", str(archive), endpoint, str(frames)]
+            endpoints = sender.stdout.readline().split()
+            command = [python, __file__, "--inside", str(archive), *endpoints, str(frames)]
             environment = os.environ | {"BLENDER_USER_RESOURCES": folder}
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment, timeout=600)
         finally:
@@ -158,12 +179,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     parser.add_argument("--publish", type=float, help=argparse.SUPPRESS)
-    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.publish:
         return publish(options.publish)
     if options.inside:
-        return inside(options.inside[0], options.inside[1], int(options.inside[2]))
+        archive, endpoint, jpeg_endpoint, count = options.inside
+        return inside(archive, endpoint, jpeg_endpoint, int(count))
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for python in options.python or parser.error("name at least one --python"):

@@ -3,14 +3,15 @@
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
 
-from .jpeg import forget
+from .darkroom import Darkroom
+from .jpeg import decode, forget
 from .light import errors
 from .pictures import Picture
 from .receiver import Receiver, Report
@@ -62,6 +63,8 @@ class Connection:
     """Listens."""
     scene_uid: int
     """The scene into which frames go, whichever one is being looked at."""
+    darkroom: Darkroom = field(default_factory=Darkroom)
+    """Makes colours of JPEGs."""
     figures: Figures = field(default_factory=Figures)
     """How it goes."""
     picture: Picture | None = None
@@ -107,6 +110,7 @@ def disconnect(problem: str = "") -> None:
         bpy.app.timers.unregister(tick)
     if connection is not None:
         connection.receiver.close()
+        connection.darkroom.close()
         forget()
 
 
@@ -167,11 +171,26 @@ def _show_newest(live: Connection) -> None:
         _state.problem = "paused while you edit the live object" if shown.mode == "EDIT" else ""
         return
     _state.problem = ""
-    picture = live.receiver.take()
+    picture = _ready(live)
     if picture is not None:
         show(scene, shown, picture)
         live.picture = picture
         live.figures.add(picture)
+
+
+def _ready(live: Connection) -> Picture | None:
+    """Return the newest picture, if there is one; one with a JPEG is decoded here, and comes back some looks later."""
+    if live.darkroom.busy:
+        return live.darkroom.take()
+    picture = live.receiver.take()
+    color = None if picture is None else picture.message.color
+    if picture is None or picture.jpeg is None or color is None:
+        return picture
+    pixels = decode(picture.jpeg, color.width, color.height)
+    if pixels is None:
+        return replace(picture, jpeg=None)
+    live.darkroom.put(picture, pixels)
+    return None
 
 
 @persistent

@@ -1,7 +1,7 @@
 """Frames of a feed, laid out as Blender's fast calls want them. Knows neither ``bpy`` nor sockets."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class Picture:
     colors: NDArray[np.float32] | None
     """(H * W * 4) linear RGBA, contiguous; None where the feed sends none, or a JPEG."""
     jpeg: bytes | None
-    """The picture as a JPEG file of the announced size, which only Blender can decode."""
+    """The picture as a JPEG file of the announced size, which only Blender can decode; None once it has."""
 
 
 def laid_out(message: "FrameMessage") -> Picture:
@@ -45,6 +45,25 @@ def laid_out(message: "FrameMessage") -> Picture:
     pixels = getattr(message.color, "pixels", None)
     colors = None if pixels is None else linear_colors(pixels, height, width)
     return Picture(message, seen, values.reshape(-1), colors, _checked_jpeg(message.color))
+
+
+def developed(picture: Picture, pixels: NDArray[np.float32]) -> Picture:
+    """Return ``picture`` with colours instead of its JPEG.
+
+    Args:
+        picture: One with a JPEG.
+        pixels: (H * W * 4) of the JPEG, n / 255, all opaque, rows from the bottom, contiguous; may be written over.
+    """
+    color, seen = picture.message.color, picture.seen
+    assert color is not None
+    codes = np.empty((color.height, color.width * 4), np.uint8)
+    # Half a step more than 255 of them, cut off, is n: rounding takes several times as long.
+    np.multiply(pixels.reshape(color.height, -1)[::-1], np.float32(255.5), out=codes, casting="unsafe")
+    if (color.height, color.width) == (seen.height, seen.width):
+        colors = _LINEAR.take(codes.reshape(-1), out=pixels, mode="clip")  # quicker than to check
+    else:
+        colors = linear_colors(codes.reshape(color.height, color.width, 4)[..., :3], seen.height, seen.width)
+    return replace(picture, colors=colors, jpeg=None)
 
 
 def thinned(camera: "Intrinsics", step: int) -> "Intrinsics":

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from .camera import Pinhole, add_camera, match_camera
 from .compat import has_input, set_input
-from .jpeg import decode
 from .light import geometry
 from .material import COLOR_ATTRIBUTE, ensure_material
 from .nodes import DEPTH_ATTRIBUTE, KINDS, ensure_display_group
-from .pictures import Picture, linear_colors
+from .pictures import Picture
 
 COLLECTION_NAME = "Depth Stream"
 LIVE_NAME = "Live Depth"
@@ -161,10 +160,6 @@ def _aim(scene: Any, shown: Any, seen: Pinhole) -> None:
 def _paint(mesh: Any, picture: Picture) -> None:
     """Write the picture's colours; grey, once, where it has none."""
     seen, colors = picture.seen, picture.colors
-    if picture.jpeg is not None:
-        color = picture.message.color
-        pixels = decode(picture.jpeg, color.width, color.height) if color is not None else None
-        colors = None if pixels is None else linear_colors(pixels, seen.height, seen.width)
     is_colored = colors is not None
     if colors is None and mesh.get(_COLORED, True):
         colors = np.tile(np.array(_GREY, np.float32), seen.width * seen.height)

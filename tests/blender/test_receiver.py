@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from blender_addon.control import Asking, Question
+from blender_addon.darkroom import Darkroom
 from blender_addon.pictures import Picture, jpeg_size, laid_out, linear_colors
 from blender_addon.receiver import Receiver
 from blender_addon.server import Order, Server, camera_location, control_endpoint, sequence_location
@@ -100,6 +101,36 @@ def test_a_jpeg_of_another_size_than_announced_is_not_handed_on() -> None:
     data = cv2.imencode(".jpg", np.zeros((20, 32, 3), np.uint8))[1].tobytes()
     assert laid_out(slope(0, color=JpegColor(data, 32, 20))).jpeg == data
     assert laid_out(slope(0, color=JpegColor(data, 16, 10))).jpeg is None
+
+
+@pytest.mark.parametrize("height", [20, 10])
+def test_colors_are_made_of_a_jpegs_pixels_exactly_whatever_the_size_of_depth(height: int) -> None:
+    decoded = np.random.default_rng(0).permutation(np.arange(20 * 32 * 4) % 256).reshape(20, 32, 4).astype(np.uint8)
+    decoded[..., 3] = 255
+    data = cv2.imencode(".jpg", decoded[..., :3])[1].tobytes()
+    picture = laid_out(slope(0, height, 32, color=JpegColor(data, 32, 20)))
+    from_bottom = (decoded[::-1].astype(np.float32) / np.float32(255)).reshape(-1)
+    darkroom = Darkroom()
+    try:
+        darkroom.put(picture, from_bottom)
+        while (done := darkroom.take()) is None:
+            time.sleep(0.001)
+        assert not darkroom.busy
+        assert darkroom.take() is None
+    finally:
+        darkroom.close()
+        darkroom.close()
+    assert done.jpeg is None
+    np.testing.assert_array_equal(done.colors, linear_colors(decoded[..., :3], height, 32))
+
+
+def test_a_fault_while_colors_are_made_is_told_to_who_takes_them() -> None:
+    darkroom = Darkroom()
+    picture = laid_out(slope(0, color=JpegColor(b"none", 32, 20)))
+    darkroom.put(picture, np.zeros(3, np.float32))
+    darkroom.close()  # ends once the colours are made
+    with pytest.raises(ValueError, match="reshape"):
+        darkroom.take()
 
 
 def test_threads_end_with_close_whether_or_not_anybody_sends() -> None:
