@@ -73,12 +73,14 @@ class Engine:
         self._stopping = threading.Event()
         self._paused = False
         self._run: Run | None = None
+        self._pausing = threading.Lock()
 
     def pause(self, *, paused: bool = True) -> None:
         """Take no further frames, or go on: a file stands still, what comes live goes by. Safe from any thread."""
-        self._paused = paused
-        if self._run is not None:
-            self._run.intake.paused = paused
+        with self._pausing:
+            self._paused = paused
+            if self._run is not None:
+                self._run.intake.paused = paused
 
     def stop(self) -> None:
         """End the run after the frames in flight; safe from any thread and from a signal handler."""
@@ -97,8 +99,9 @@ class Engine:
         """
         feed = describe_feed(self._source.info, self._model.info, intrinsics=self._intrinsics, settings=self._settings)
         run = Run(self._source, self._model, self._config, self._cut_detector, self._backend, self._stopping)
-        self._run = run
-        run.intake.paused = self._paused
+        with self._pausing:
+            self._run = run
+            run.intake.paused = self._paused
         opened: list[Sink] = []
         finished = False
         try:

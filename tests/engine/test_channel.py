@@ -34,6 +34,6 @@ def test_abort_drops_what_is_left_and_wakes_a_waiting_writer() -> None:
     writer = threading.Thread(target=put_second)
     writer.start()
     channel.abort()
-    writer.join(5)
+    writer.join(60)
     assert refused.is_set()
     assert list(channel) == []

@@ -1,8 +1,6 @@
 """Compiled networks: used where they were made and give the same depth, left alone where not."""
 
 import threading
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,20 +17,13 @@ from dptstream.engine.stages import download, upload
 from dptstream.frames import VideoFrame
 from dptstream.models.network import NetworkModel
 from tests.models.families import small_model, small_size_hw
+from tests.waiting import wait_until
 
 from .test_estimator import AtOnceBackend
 from .toys import ToyModel
 
 NAME = "v2"
 SHAPE = (1, 3, *small_size_hw(NAME))
-
-
-def wait_for(reached: Callable[[], object]) -> None:
-    for _ in range(500):
-        if reached():
-            return
-        time.sleep(0.02)
-    raise AssertionError("not reached")
 
 
 class Marked(nn.Module):
@@ -74,15 +65,15 @@ def test_compiling_goes_on_in_the_background_and_nothing_is_recorded_meanwhile()
     go_on = threading.Event()
 
     def slowly(network: nn.Module) -> nn.Module:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return Marked(network)
 
     compiler, model = Compiler(Notes(), compile_network=slowly), small_model(NAME)
     assert compiler.twin(model, SHAPE) is None
-    wait_for(COMPILING.locked)
+    wait_until(COMPILING.locked)
     go_on.set()
-    wait_for(lambda: compiler.twin(model, SHAPE))
-    wait_for(lambda: not COMPILING.locked())
+    wait_until(lambda: compiler.twin(model, SHAPE))
+    wait_until(lambda: not COMPILING.locked())
 
 
 def fail(_network: nn.Module) -> nn.Module:

@@ -16,6 +16,7 @@ from dptstream.engine.endurance import (
 )
 from dptstream.frames import VideoFrame
 from dptstream.sinks import MemorySink
+from tests.waiting import shortest
 
 from .toys import ToyModel, ToySource, toy_image
 
@@ -50,9 +51,12 @@ def test_a_network_that_keeps_up_loses_little_and_one_that_does_not_loses_much()
             time.sleep(0.1)
             return super().__call__(images_bchw)
 
-    slow = measure_latency(Slow(), pictures(), rate_fps=50.0, frames=20)
-    assert slow.inferred < 12
-    assert slow.p50_ms >= 100
+    def inferred() -> float:
+        slow = measure_latency(Slow(), pictures(), rate_fps=50.0, frames=20)
+        assert slow.p50_ms >= 100
+        return slow.inferred
+
+    assert shortest(inferred, 12) < 12
 
 
 def test_endurance_counts_every_frame_and_what_only_a_gpu_has_is_absent() -> None:

@@ -1,5 +1,4 @@
 import random
-import threading
 import time
 
 import numpy as np
@@ -165,8 +164,12 @@ def test_a_source_without_frames_is_an_error() -> None:
 
 def test_stop_finishes_the_frames_in_flight_and_says_so() -> None:
     sink = MemorySink()
-    engine = Engine(ToySource(10_000), ToyModel(), [sink], config=EngineConfig(probe=lambda *_: time.sleep(0.001)))
-    threading.Timer(0.2, engine.stop).start()
+
+    def stop_at_the_tenth(stage: str, sequence: int) -> None:
+        if (stage, sequence) == ("infer", 10):
+            engine.stop()
+
+    engine = Engine(ToySource(10_000), ToyModel(), [sink], config=EngineConfig(probe=stop_at_the_tenth))
     report = engine.run()
     assert report.stopped
     assert 0 < len(sink.frames) < 10_000
@@ -211,9 +214,9 @@ def test_progress_counts_frames_and_names_the_slowest_stage() -> None:
 
     def slow_write(stage: str, _sequence: int) -> None:
         if stage == "infer":
-            time.sleep(0.01)
+            time.sleep(0.1)
 
-    Engine(ToySource(30), ToyModel(), [MemorySink()], config=EngineConfig(workers=1, probe=slow_write)).run(seen.append)
-    assert seen[-1].frames == 30
+    Engine(ToySource(10), ToyModel(), [MemorySink()], config=EngineConfig(workers=1, probe=slow_write)).run(seen.append)
+    assert seen[-1].frames == 10
     assert seen[-1].limiting_stage == "infer"
-    assert seen[-1].busy_ms["infer"] >= 10
+    assert seen[-1].busy_ms["infer"] >= 100

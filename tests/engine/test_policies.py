@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,11 +11,12 @@ import pytest
 from torch import Tensor
 
 from dptstream.engine import Engine, EngineConfig, RunReport
-from dptstream.engine.intake import Pacer
+from dptstream.engine.intake import Intake, Pacer
 from dptstream.errors import EngineError
 from dptstream.frames import VideoFrame
 from dptstream.sinks import MemorySink
 from dptstream.temporal import TemporalConfig
+from tests.waiting import PATIENCE_SECONDS, shortest, wait_until
 
 from .toys import LateBackend, ToyModel, ToySource, toy_image
 
@@ -23,19 +24,31 @@ STEP = 0.01
 
 
 class ToyCamera(ToySource):
-    """Gives a frame each STEP seconds, whoever takes it; pts counts milliseconds."""
+    """Gives a frame each STEP seconds, whoever takes it; pts counts milliseconds.
 
-    def __init__(self, count: int, *, jump_at: int | None = None, fail_at: int | None = None) -> None:
+    ``before(number)`` is called before each frame, and may wait.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        jump_at: int | None = None,
+        fail_at: int | None = None,
+        before: Callable[[int], object] = lambda _: None,
+    ) -> None:
         super().__init__(count, fail_at=fail_at)
         self.info = replace(self.info, live=True, frame_count=None, time_base=Fraction(1, 1000))
         self.given = 0
-        self._jump_at = jump_at
+        self.ended = False
+        self._jump_at, self._before = jump_at, before
 
     def __iter__(self) -> Iterator[VideoFrame]:
         for frame in super().__iter__():
             if self.closed:
                 return
             time.sleep(STEP)
+            self._before(frame.sequence)
             self.given += 1
             yield replace(
                 frame,
@@ -44,19 +57,21 @@ class ToyCamera(ToySource):
                 captured_ns=time.monotonic_ns(),
                 discontinuity=frame.sequence == self._jump_at,
             )
+        self.ended = True
 
 
 class SlowModel(ToyModel):
-    """Takes its time, and notes which pictures it saw."""
+    """Takes as long as ``camera`` takes for so many frames, and notes how many there were when it began."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, camera: ToyCamera, frames: int) -> None:
         super().__init__()
-        self._seconds = seconds
-        self.calls = 0
+        self._camera, self._frames = camera, frames
+        self.began: list[int] = []
 
     def __call__(self, images_bchw: Tensor) -> Tensor:
-        self.calls += 1
-        time.sleep(self._seconds)
+        now = self._camera.given
+        self.began.append(now)
+        wait_until(lambda: self._camera.ended or self._camera.given >= now + self._frames)
         return super().__call__(images_bchw)
 
 
@@ -70,15 +85,16 @@ def numbers(sink: MemorySink) -> list[int]:
 
 
 def test_live_infers_the_newest_frames_in_order_and_counts_the_others() -> None:
-    sink, model, camera = MemorySink(), SlowModel(4 * STEP), ToyCamera(60)
+    sink, camera = MemorySink(), ToyCamera(60)
+    model = SlowModel(camera, 4)
     report = run_live(camera, model, sink)
     given = numbers(sink)
     assert camera.given == 60  # the source was read on
     assert given == sorted(set(given))
-    assert 5 <= len(given) < 40
+    assert 1 < len(given) < 40
     assert report.progress.received == 60
     assert report.progress.drops.replaced == 60 - len(given)
-    assert model.calls == len(given)  # nothing was dropped after inference
+    assert len(model.began) == len(given)  # nothing was dropped after inference
     expected_pts = [number * 10 for number in range(60) if number not in given]
     assert list(report.progress.drops.recent_pts) == expected_pts
     for frame in sink.frames:
@@ -86,34 +102,45 @@ def test_live_infers_the_newest_frames_in_order_and_counts_the_others() -> None:
 
 
 def test_live_frames_do_not_grow_old_however_slow_the_network_is() -> None:
-    sink, inference = MemorySink(), 5 * STEP
-    report = run_live(ToyCamera(80), SlowModel(inference), sink)
-    assert report.progress.latency_ms is not None
-    # One inference of its own and one of the frame before, and some for a busy machine; a queue would make it seconds.
-    assert report.progress.latency_ms[0] < 3.5 * inference * 1000
-    assert numbers(sink)[-1] == 79  # what is newest at the end is inferred, too
+    def usual_age() -> float:
+        """How many frames newer the camera's is than the one that inference begins with."""
+        sink, camera = MemorySink(), ToyCamera(80)
+        model = SlowModel(camera, 5)
+        report = run_live(camera, model, sink)
+        assert report.progress.latency_ms is not None
+        assert numbers(sink)[-1] == 79  # what is newest at the end is inferred, too
+        return float(np.median(np.array(model.began) - 1 - numbers(sink)))
+
+    # One inference of the frame before, and some for a busy machine; in a queue it would be 40 in the middle.
+    assert shortest(usual_age, 13) < 13
 
 
 def test_live_drops_nothing_when_the_network_keeps_up() -> None:
     sink = MemorySink()
-    report = run_live(ToyCamera(20), ToyModel(), sink)
-    assert len(sink.frames) + report.progress.drops.total == 20
-    assert len(sink.frames) >= 15  # a busy machine may lose one now and then
+    camera = ToyCamera(20, before=lambda number: wait_until(lambda: len(sink.frames) == number))
+    report = run_live(camera, ToyModel(), sink)
+    assert numbers(sink) == list(range(20))
+    assert report.progress.drops.total == 0
 
 
 def test_live_gives_right_depth_on_an_asynchronous_device_with_poisoned_buffers() -> None:
     sink = MemorySink()
-    config = EngineConfig(policy="live", poison=True)
+
+    def close_after_some(number: int) -> None:
+        camera.closed = len(sink.frames) > 10
+
     # Long enough that frames follow once the toy device has recorded its work.
-    Engine(ToyCamera(200), ToyModel(), [sink], config=config, backend=LateBackend(1)).run()
-    assert len(sink.frames) > 5
+    camera = ToyCamera(6000, before=close_after_some)
+    config = EngineConfig(policy="live", poison=True)
+    Engine(camera, ToyModel(), [sink], config=config, backend=LateBackend(1)).run()
+    assert len(sink.frames) > 10
     for frame in sink.frames:
         np.testing.assert_array_equal(frame.depth, ToyModel().predict(toy_image(frame.video.sequence)))
 
 
 def test_lossless_infers_every_frame_of_a_source_faster_than_the_network() -> None:
-    sink = MemorySink()
-    report = Engine(ToyCamera(15), SlowModel(2 * STEP), [sink], config=EngineConfig(workers=1)).run()
+    sink, camera = MemorySink(), ToyCamera(15)
+    report = Engine(camera, SlowModel(camera, 1), [sink], config=EngineConfig(workers=1)).run()
     assert numbers(sink) == list(range(15))
     assert report.progress.drops.total == 0
 
@@ -123,32 +150,27 @@ def test_frames_older_than_the_deadline_are_dropped_before_inference() -> None:
         def __iter__(self) -> Iterator[VideoFrame]:
             for frame in super().__iter__():
                 stale = frame.sequence % 2 == 1
-                yield replace(frame, captured_ns=frame.captured_ns - int(10e9)) if stale else frame
+                yield replace(frame, captured_ns=frame.captured_ns - int(3600e9)) if stale else frame
 
-    sink, model = MemorySink(), SlowModel(0)
-    report = run_live(StaleCamera(20), model, sink, deadline_ms=5000)
-    assert sink.frames
-    assert all(number % 2 == 0 for number in numbers(sink))
+    sink = MemorySink()
+    camera = StaleCamera(20, before=lambda number: wait_until(lambda: len(sink.frames) == (number + 1) // 2))
+    model = SlowModel(camera, 0)
+    report = run_live(camera, model, sink, deadline_ms=1_800_000)
+    assert numbers(sink) == list(range(0, 20, 2))
     assert report.progress.drops.late > 0
-    assert model.calls == len(sink.frames) == 20 - report.progress.drops.total
+    assert len(model.began) == len(sink.frames) == 20 - report.progress.drops.total
 
 
 def test_a_jump_before_a_dropped_frame_is_told_with_the_next_one_that_is_kept() -> None:
-    sink = MemorySink()
-    run_live(ToyCamera(40, jump_at=21), SlowModel(6 * STEP), sink)
+    sink, camera = MemorySink(), ToyCamera(40, jump_at=21)
+    run_live(camera, SlowModel(camera, 6), sink)
     jumped = [frame.video.sequence for frame in sink.frames if frame.video.discontinuity]
     assert jumped == [next(number for number in numbers(sink) if number >= 21)]
 
 
 def test_smoothing_goes_by_the_times_of_the_frames_that_are_left() -> None:
-    class Brightening(ToyModel):
-        """Noise-free steps: what smoothing makes of a frame depends on the time since the one before."""
-
-        def __call__(self, images_bchw: Tensor) -> Tensor:
-            return images_bchw[:, 0] * 0 + images_bchw[:, 0].mean()
-
-    live = MemorySink()
-    run_live(ToyCamera(30), SlowModel(3 * STEP), live, temporal=TemporalConfig())
+    live, camera = MemorySink(), ToyCamera(30)
+    run_live(camera, SlowModel(camera, 3), live, temporal=TemporalConfig())
     kept = {frame.video.sequence for frame in live.frames}
     assert len(kept) < 30
 
@@ -165,13 +187,18 @@ def test_smoothing_goes_by_the_times_of_the_frames_that_are_left() -> None:
 
 @pytest.mark.parametrize("policy", ["live", "lossless"])
 def test_pace_plays_a_file_at_its_own_speed_and_stamps_its_frames(policy: str) -> None:
-    sink = MemorySink()
     config = EngineConfig(policy=policy, pace=True)  # type: ignore[arg-type]
-    begin = time.monotonic()
-    Engine(ToySource(11), ToyModel(), [sink], config=config).run()
-    assert 0.39 <= time.monotonic() - begin < 2  # ten steps of 1/25 s
-    stamps = [frame.video.captured_ns for frame in sink.frames]
-    assert 0.38e9 <= stamps[-1] - stamps[0] < 2e9
+
+    def play() -> float:
+        sink = MemorySink()
+        begin = time.monotonic()
+        Engine(ToySource(11), ToyModel(), [sink], config=config).run()
+        elapsed = time.monotonic() - begin
+        stamps = [frame.video.captured_ns for frame in sink.frames]
+        assert 0.38e9 <= stamps[-1] - stamps[0] <= elapsed * 1e9
+        return elapsed
+
+    assert 0.39 <= shortest(play, 2) < 2  # ten steps of 1/25 s
 
 
 def test_without_pace_a_file_plays_as_fast_as_it_goes() -> None:
@@ -181,11 +208,14 @@ def test_without_pace_a_file_plays_as_fast_as_it_goes() -> None:
 
 
 def test_a_pacer_goes_on_at_the_same_distance_where_a_clip_begins_again() -> None:
-    pacer, times = Pacer(lambda: False), []
-    for pts, jumped in [(0.0, False), (0.05, False), (0.1, False), (0.0, True), (0.05, False)]:
-        pacer.wait(pts, jumped=jumped)
-        times.append(time.monotonic())
-    np.testing.assert_allclose(np.diff(times), 0.05, atol=0.04)
+    def unevenness() -> float:
+        pacer, times = Pacer(lambda: False), []
+        for pts, jumped in [(0.0, False), (0.05, False), (0.1, False), (0.0, True), (0.05, False)]:
+            pacer.wait(pts, jumped=jumped)
+            times.append(time.monotonic())
+        return float(np.abs(np.diff(times) - 0.05).max())
+
+    assert shortest(unevenness, 0.04, tries=20) < 0.04
 
 
 def test_a_paused_file_stands_still_and_goes_on_without_loss() -> None:
@@ -197,29 +227,52 @@ def test_a_paused_file_stands_still_and_goes_on_without_loss() -> None:
     time.sleep(0.3)
     assert not sink.frames
     engine.pause(paused=False)
-    thread.join(10)
+    thread.join(PATIENCE_SECONDS)
     assert numbers(sink) == list(range(20))
 
 
+def test_who_lets_a_run_go_on_as_it_begins_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    others: list[threading.Thread] = []
+
+    def go_on_just_now(intake: Intake, paused: bool) -> None:
+        if paused and not others:
+            others.append(threading.Thread(target=engine.pause, kwargs={"paused": False}))
+            others[0].start()
+            others[0].join(0.2)  # as far as it comes
+        intake.__dict__["paused"] = paused
+
+    sink = MemorySink()
+    engine = Engine(ToySource(5), ToyModel(), [sink])
+    engine.pause()
+    monkeypatch.setattr(
+        Intake, "paused", property(lambda intake: intake.__dict__["paused"], go_on_just_now), raising=False
+    )
+    assert engine.run().progress.frames == 5
+    others[0].join()
+
+
 def test_a_paused_camera_goes_by() -> None:
-    sink, camera = MemorySink(), ToyCamera(40)
+    def go_on(number: int) -> None:
+        if number == 20:
+            engine.pause(paused=False)
+
+    sink, camera = MemorySink(), ToyCamera(40, before=go_on)
     engine = Engine(camera, ToyModel(), [sink], config=EngineConfig(policy="live"))
     engine.pause()
-    threading.Timer(0.2, engine.pause, kwargs={"paused": False}).start()
     report = engine.run()
-    assert numbers(sink)[0] > 5
+    assert numbers(sink)[0] >= 19
     assert camera.given == report.progress.received == 40
 
 
 @pytest.mark.parametrize("paused", [False, True])
 @pytest.mark.parametrize("policy", ["live", "lossless"])
 def test_stop_ends_a_run_at_once(policy: str, paused: bool) -> None:
-    engine = Engine(ToySource(10_000), ToyModel(), [MemorySink()], config=EngineConfig(policy=policy, pace=True))  # type: ignore[arg-type]
+    sink = MemorySink()
+    engine = Engine(ToySource(10_000), ToyModel(), [sink], config=EngineConfig(policy=policy, pace=True))  # type: ignore[arg-type]
     engine.pause(paused=paused)
     threading.Timer(0.2, engine.stop).start()
-    begin = time.monotonic()
-    assert engine.run().stopped
-    assert time.monotonic() - begin < 1.5
+    assert engine.run().stopped  # else it would take 400 s, or for ever
+    assert len(sink.frames) < 10_000
 
 
 def test_stop_ends_a_live_run_though_the_camera_has_gone_silent() -> None:
@@ -228,13 +281,13 @@ def test_stop_ends_a_live_run_though_the_camera_has_gone_silent() -> None:
     class SilentCamera(ToyCamera):
         def __iter__(self) -> Iterator[VideoFrame]:
             yield from super().__iter__()
-            silent.wait(20)
+            threading.Timer(0.1, engine.stop).start()
+            silent.wait()
 
-    engine = Engine(SilentCamera(5), ToyModel(), [MemorySink()], config=EngineConfig(policy="live"))
-    threading.Timer(0.3, engine.stop).start()
-    begin = time.monotonic()
-    engine.run()
-    assert time.monotonic() - begin < 1.5
+    camera = SilentCamera(5)
+    engine = Engine(camera, ToyModel(), [MemorySink()], config=EngineConfig(policy="live"))
+    assert engine.run().stopped  # although its reader still waits
+    assert camera.ended
     silent.set()
 
 

@@ -120,7 +120,7 @@ class LateEvent:
 
     def synchronize(self) -> None:
         if not self._broken:
-            assert self._reached.wait(10)
+            assert self._reached.wait(60)
 
 
 class LateStream:
@@ -143,7 +143,7 @@ class LateStream:
     def wait(self, event: LateEvent) -> None:
         reached, broken = event.current(), event._broken
         if not broken:
-            self._work.put(lambda: reached.wait(10))
+            self._work.put(lambda: reached.wait(60))
 
     def record(self, event: LateEvent) -> None:
         reached = event.arm()
@@ -151,7 +151,7 @@ class LateStream:
 
     def close(self) -> None:
         self._work.put(None)
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 EDGES = ("uploaded", "inferred", "downloaded")
@@ -195,7 +195,7 @@ class LateBackend:
         self.compute.run(work)
         self.compute.run(lambda: made.put(RecordedGraph(work)))
         self.recordings += 1
-        return made.get(timeout=10)
+        return made.get(timeout=60)
 
     def wait_for_decoder(self) -> None:
         pass
