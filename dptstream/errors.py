@@ -4,6 +4,7 @@
 
     DptStreamError
     ├── SourceError            a video, camera or picture cannot be opened or read
+    │   └── SourceAwayError    a camera or address gives nothing at present, but may later
     ├── SinkError              an output cannot be written
     ├── CheckpointError        a file with weights is unknown, damaged or incomplete
     │   ├── DownloadError      weights could not be fetched or verified
@@ -24,6 +25,10 @@ class DptStreamError(Exception):
 
 class SourceError(DptStreamError):
     """A video, camera or picture cannot be opened or read."""
+
+
+class SourceAwayError(SourceError):
+    """A camera or address gives nothing at present, but may later: whoever serves it live tries again."""
 
 
 class SinkError(DptStreamError):

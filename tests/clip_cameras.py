@@ -51,6 +51,16 @@ class ClipCamera(ABC):
             thread.join()
         self._listener.close()
 
+    def refuse(self) -> None:
+        """Take connections no more; returns when nobody can connect."""
+        self.fault = "refusing"
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), 1).close()
+            except OSError:
+                return
+            time.sleep(0.01)
+
     def _accept(self) -> None:
         while not self._over.is_set():
             if self.fault == "refusing":

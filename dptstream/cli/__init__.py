@@ -20,6 +20,7 @@ from .evaluate import Evaluate
 from .export import Export
 from .inspect import Inspect
 from .keys import Keys
+from .leaving import leave
 from .models import Models
 from .record import Record
 from .serve import Serve
@@ -58,7 +59,7 @@ Commands = (
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -13,8 +13,9 @@ import tyro
 
 from .card import CardFlags
 from .flags import CameraFlags, ModelFlags, SourceFlags
+from .leaving import end_if_left
 from .offered import OfferedModels
-from .serving import StatusLines, leave_if_stuck, serve_until_the_end
+from .serving import StatusLines, serve_until_the_end
 
 if TYPE_CHECKING:
     from ..engine import EngineConfig
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..models import DepthModel
     from ..sinks.messages import MessageOptions
     from ..sinks.zmq import ZmqSink
+    from ..sources.base import SourceInfo
     from ..sources.playback import Playback
     from ..wire.control import ControlServer
     from ..wire.keys import ServerKeys
@@ -123,7 +125,8 @@ class Serve:
     """Serve live depth of files, cameras and addresses to any number of consumers; Ctrl-C ends it.
 
     Watch it with `dptstream tap`, steer it with `dptstream ctl`, keep it with `dptstream record`. A recording plays as
-    the live feed it was. Several inputs share one network; each is a feed of its own.
+    the live feed it was. Several inputs share one network; each is a feed of its own. A camera or address that is away
+    is waited for.
     """
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME=]INPUT...")]
@@ -167,7 +170,7 @@ class Serve:
             gc.collect()
             gc.freeze()
             code = serve_until_the_end(players, publisher, control, lines)
-        leave_if_stuck(players, code)
+        end_if_left(code)
         return code
 
     def _open_control(
@@ -238,6 +241,7 @@ class Serve:
     ) -> "list[Player]":
         from ..engine.player import EnginePlayer
         from ..engine.replay import RecordingPlayer
+        from ..sources.locations import without_secrets
         from ..sources.recording import is_recording
 
         paths = {name: Path(location) for name, location in feeds.items()}
@@ -247,25 +251,49 @@ class Serve:
                 f"{', '.join(sorted(recordings))} is a recording, which plays whole: leave out --start, --end, --every, "
                 "--fps, --crop and --picture-rate, or go to a moment with `dptstream ctl seek`"
             )
-        # What cannot be opened is said before the network is loaded.
-        opened = {name: self._opener(feeds[name])() for name in feeds if name not in recordings}
+        self._config(None, workers=None)  # refuses flags that make no sense, before anything is opened
+        # What cannot be opened is said before the network is loaded; what may come later is waited for.
+        openers = self._openers({name: location for name, location in feeds.items() if name not in recordings})
         network: Network | None = None
-        if opened:
-            network = self._network(len(opened))
+        if openers:
+            network = self._network(len(openers))
             lines.model(network.model)
         players: list[Player] = []
         for name, location in feeds.items():
-            if network is not None and name in opened:
-                config = self.play.config(live=opened[name].info.live, workers=None if len(opened) == 1 else 1)
-                config = self.card.engine(config)
-                opener = _first(opened[name], self._opener(location))
-                make_sink = self._sink_maker(name, publisher, options)
+            if network is not None and name in openers:
                 players.append(
-                    EnginePlayer(name, opener, make_sink, network, config=config, camera=self.camera.intrinsics)
+                    EnginePlayer(
+                        name,
+                        openers[name],
+                        self._sink_maker(name, publisher, options),
+                        network,
+                        location=without_secrets(location),
+                        config=partial(self._config, workers=None if len(openers) == 1 else 1),
+                        camera=self.camera.intrinsics,
+                    )
                 )
             else:
                 players.append(RecordingPlayer(name, paths[name], publisher, loop=self.play.loop))
         return players
+
+    def _config(self, info: "SourceInfo | None", workers: int | None) -> "EngineConfig":
+        return self.card.engine(self.play.config(live=info is not None and info.live, workers=workers))
+
+    def _openers(self, feeds: dict[str, str]) -> "dict[str, Callable[[], Playback]]":
+        """Return what opens each source: for files, and what else answered, at once; raises what time does not mend."""
+        from ..engine.opening import Opening, look_at
+        from ..sources.locations import check_address, comes_live, may_come_later, without_secrets
+
+        away = [name for name, location in feeds.items() if may_come_later(location)]
+        for name in away:
+            check_address(feeds[name])
+            if self.play.loop and comes_live(feeds[name]):
+                raise ValueError(f"{without_secrets(feeds[name])} is live: it cannot be played in a loop")
+        openers = {name: self._opener(location) for name, location in feeds.items()}
+        openers |= {name: _first(openers[name](), openers[name]) for name in feeds if name not in away}
+        openings = {name: Opening(without_secrets(feeds[name]), openers[name]) for name in away}
+        look_at(openings)
+        return {**openers, **openings}
 
     def _sink_maker(
         self, name: str, publisher: "Publisher", options: "MessageOptions"

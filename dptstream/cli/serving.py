@@ -1,7 +1,6 @@
 """The part of ``dptstream serve`` that runs: starts feeds and control channel, tells how it goes, ends in time."""
 
 import json
-import os
 import sys
 import threading
 import time
@@ -34,7 +33,7 @@ class StatusLines:
 
     def __init__(self, *, quiet: bool, json_lines: bool) -> None:
         self._quiet, self._json_lines = quiet, json_lines
-        self._notes: dict[str, str] = {}
+        self._told: dict[str, tuple[str, float | None]] = {}
         self._device: torch.device | None = None
 
     def say(self, line: str) -> None:
@@ -51,7 +50,8 @@ class StatusLines:
     def serving(self, publisher: "Publisher", control: str | None, reports: "Sequence[FeedReport]") -> None:
         """Say what is served where."""
         for report in reports:
-            self.say(f"feed     {report.feed}: {report.location}, {report.width}x{report.height}")
+            size = f"{report.width}x{report.height}" if report.width else "waiting for it"
+            self.say(f"feed     {report.feed}: {report.location}, {size}")
         steered = f"; steer it with: dptstream ctl {control} status" if control else ""
         self.say(f"serving  at {publisher.endpoint}; watch it with: dptstream tap {publisher.endpoint}{steered}")
         if self._json_lines:
@@ -75,10 +75,17 @@ class StatusLines:
                 about_gpu = None if gpu is None else asdict(gpu)
                 print(json.dumps({**asdict(report), "subscribers": subscribers, "gpu": about_gpu}), flush=True)
                 continue
+            self._feed(report, subscribers, gpu)
+
+    def _feed(self, report: "FeedReport", subscribers: int, gpu: "GpuUse | None") -> None:
+        note, retry = self._told.get(report.feed, ("", None))
+        self._told[report.feed] = report.note, report.retry_seconds
+        if report.retry_seconds is None:
             self.say(words(report, subscribers, gpu))
-            if report.note and self._notes.get(report.feed) != report.note:
+            if report.note and note != report.note:
                 self.say(f"warning  {report.feed}: {report.note}")
-            self._notes[report.feed] = report.note
+        elif retry is None or report.retry_seconds > retry:  # once each time that it was tried
+            self.say(f"{report.feed:8} waiting: {report.note}; trying again in {max(1, round(report.retry_seconds))} s")
 
 
 def words(report: "FeedReport", subscribers: int, gpu: "GpuUse | None" = None) -> str:
@@ -121,18 +128,6 @@ def serve_until_the_end(
         for player in players:
             player.join(max(0.0, deadline - time.monotonic()))
     return _sum_up(players, lines)
-
-
-def leave_if_stuck(players: "Sequence[Player]", code: int) -> None:
-    """End the process here and now where a thread of a feed has not ended; call it when all else is closed."""
-    left_behind = any(thread is not threading.main_thread() for thread in threading.enumerate())
-    if all(player.join(0) for player in players) and not left_behind:
-        return
-    # Nothing wakes a thread that waits within FFmpeg for a silent network, and taking the interpreter down around it, or
-    # around a network still at work, may crash.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _wait(players: "Sequence[Player]", publisher: "Publisher", ending: threading.Event, lines: StatusLines) -> None:

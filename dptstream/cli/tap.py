@@ -11,7 +11,7 @@ import tyro
 from .listening import ListenFlags, ending_by_signal
 
 if TYPE_CHECKING:
-    from ..wire import FrameMessage, Message
+    from ..wire import FrameMessage, Message, StatusMessage
     from ..wire.subscriber import Subscriber
 
 _REPORT_SECONDS = 1.0
@@ -34,7 +34,7 @@ class Tap:
     save: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Keep each frame as FEED.SEQUENCE.npz: depth (float32), color or color_jpeg (bytes), header (JSON)."""
     json: bool = False
-    """Print one JSON object per second and feed instead of lines."""
+    """Print one JSON object per second and feed instead of lines; shorter ones of feeds that sent no frame."""
 
     def run(self) -> int:
         """Listen and report; exit code 0."""
@@ -75,7 +75,10 @@ class Tap:
 
     def _report(self, subscriber: "Subscriber", meter: "Meter") -> None:
         for report in meter.reports(subscriber):
-            print(json.dumps(report) if self.json else words(report), flush=True)
+            if self.json:
+                print(json.dumps(report), flush=True)
+            elif meter.news(report):
+                print(words(report), flush=True)
 
 
 @dataclass(slots=True)
@@ -87,17 +90,38 @@ class _Window:
     sizes: list[int] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Count:
+    """What a feed lost on the way."""
+
+    session: str = ""
+    next_sequence: int = 0
+    lost: int = 0
+
+    def take(self, message: "Message") -> None:
+        from ..wire import FrameMessage
+
+        is_frame = isinstance(message, FrameMessage)
+        reached = message.sequence if isinstance(message, FrameMessage) else message.next_sequence
+        if message.session == self.session:
+            self.lost += max(0, reached - self.next_sequence)
+        self.session, self.next_sequence = message.session, reached + is_frame
+
+
 class Meter:
     """Measures frames as they arrive."""
 
     def __init__(self) -> None:
         self._windows: dict[str, _Window] = {}
+        self._counts: dict[str, _Count] = {}
+        self._told: dict[str, tuple[str, str]] = {}
         self._since = time.monotonic()
 
     def take(self, message: "Message") -> None:
         """Measure one message; called in the receiving thread."""
         from ..wire import FrameMessage
 
+        self._counts.setdefault(message.feed, _Count()).take(message)
         if not isinstance(message, FrameMessage):
             return
         window = self._windows.setdefault(message.feed, _Window(message))
@@ -106,15 +130,39 @@ class Meter:
         window.sizes.append(message.depth.codes.nbytes + _color_bytes(message))
 
     def reports(self, subscriber: "Subscriber") -> list[dict[str, object]]:
-        """Return what came since the last call, feed by feed, and begin anew."""
+        """Return what came since the last call, feed by feed, and begin anew; of a feed without frames, its state."""
         windows, self._windows = self._windows, {}
         now = time.monotonic()
         elapsed, self._since = now - self._since, now
-        stats, statuses = subscriber.stats, subscriber.status()
-        return [_report(window, elapsed, stats.lost, statuses.get(feed)) for feed, window in sorted(windows.items())]
+        statuses, counts = subscriber.status(), self._counts
+        return [
+            _report(windows[feed], elapsed, counts[feed].lost, statuses.get(feed))
+            if feed in windows
+            else _idle_report(statuses[feed], counts[feed].lost)
+            for feed in sorted({*windows, *statuses})
+        ]
+
+    def news(self, report: dict[str, object]) -> bool:
+        """Return whether people should see ``report``: frames came, or it is not what they saw last."""
+        feed, seen = str(report["feed"]), (str(report["state"]), str(report["note"]))
+        before = self._told.get(feed)
+        self._told[feed] = seen
+        return bool(report["fps"]) or seen != before
 
 
-def _report(window: _Window, elapsed: float, lost: int, status: object) -> dict[str, object]:
+def _idle_report(status: "StatusMessage", lost: int) -> dict[str, object]:
+    return {
+        "feed": status.feed,
+        "session": status.session,
+        "sequence": status.next_sequence - 1 if status.next_sequence else None,
+        "fps": 0.0,
+        "lost": lost,
+        "state": status.state,
+        "note": status.note,
+    }
+
+
+def _report(window: _Window, elapsed: float, lost: int, status: "StatusMessage | None") -> dict[str, object]:
     import numpy as np
 
     message = window.newest
@@ -138,12 +186,16 @@ def _report(window: _Window, elapsed: float, lost: int, status: object) -> dict[
         "lost": lost,
         "model": message.model,
         "model_license": message.model_license,
-        "state": getattr(status, "state", None),
+        "state": status.state if status is not None else None,
+        "note": status.note if status is not None else "",
     }
 
 
 def words(report: dict[str, object]) -> str:
     """Return one line for ``report``."""
+    if not report["fps"]:
+        note = f": {report['note']}" if report["note"] else ""
+        return f"{report['feed']}  {report['state']}{note}"
     color = f" + {report['color']}" if report["color"] else ""
     return (
         f"{report['feed']}  {report['width']}x{report['height']} {report['depth']} {report['kind']}{color}  "

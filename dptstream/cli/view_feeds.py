@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ANY_PORT = "tcp://127.0.0.1:*"
 _STOP_SECONDS = 5.0
 _KEPT_LINES = 20
+_LENGTH_SECONDS = 5.0
 _STILL_RATE = "4"
 """A single picture is computed so many times a second: enough to answer a change of the network at once."""
 _STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -265,7 +266,7 @@ def _length(what: str) -> float | None:
     except ImportError:
         return None
     try:
-        with av.open(what) as container:
+        with av.open(what, timeout=_LENGTH_SECONDS) as container:
             return None if container.duration is None else container.duration / 1_000_000
     except (OSError, ValueError, av.FFmpegError):
         return None

@@ -18,9 +18,9 @@ class FeedReport:
     state: FeedState
     """As subscribers are told."""
     width: int
-    """Width of its pictures, pixels."""
+    """Width of its pictures, pixels; 0 where none came yet."""
     height: int
-    """Height of its pictures, pixels."""
+    """Height of its pictures, pixels; 0 where none came yet."""
     live: bool
     """Whether it cannot be sought in."""
     paused: bool
@@ -51,6 +51,8 @@ class FeedReport:
     """How many sessions there were, the present one included."""
     note: str = ""
     """What is wrong at present; empty if nothing is."""
+    retry_seconds: float | None = None
+    """Seconds until a source that is away is tried again, 0 while it is tried; None for one that is there."""
     dropped_pts: tuple[int, ...] = ()
     """Presentation times of the frames dropped last, in ticks of the source's time base, oldest first."""
 

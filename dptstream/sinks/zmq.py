@@ -1,8 +1,11 @@
 """A sink that publishes. Owns no socket: the publisher is the caller's, and may carry several feeds."""
 
+import time
+import uuid
+
 from ..frames import DepthFrame
-from ..wire import Compression
-from ..wire.messages import EndReason, FeedState
+from ..wire import Compression, EndMessage
+from ..wire.messages import EndReason, FeedState, feed_name, printable
 from ..wire.publisher import Publisher
 from .base import FeedInfo
 from .messages import MessageMaker, MessageOptions
@@ -40,6 +43,7 @@ class ZmqSink:
         self._maker: MessageMaker | None = None
         self._last: MessageMaker | None = None
         self._note = ""
+        self._awaited = None if name is None else (feed_name(name), uuid.uuid4().hex)
         self.another_follows = False
 
     @property
@@ -54,6 +58,7 @@ class ZmqSink:
 
     def open(self, feed: FeedInfo) -> None:
         """Begin a session."""
+        self._awaited = None
         self._maker = MessageMaker(feed, self._options, name=self._name, smoothing=self._smoothing)
         self._publisher.announce(self._maker.feed, self._maker.session)
 
@@ -63,9 +68,11 @@ class ZmqSink:
         self._publisher.send(self._maker.frame(frame), compression=self._compression)
 
     def announce(self, state: FeedState, note: str = "") -> None:
-        """Say how the feed goes between frames; nothing happens before the session begins and after it ended."""
-        if self._maker is not None:
-            self._publisher.announce(self._maker.feed, self._maker.session, state, note)
+        """Say how the feed goes between frames; before its first session only where it was given a name."""
+        maker = self._maker or self._last
+        identity = self._awaited if maker is None else (maker.feed, maker.session)
+        if identity is not None:
+            self._publisher.announce(*identity, state, note)
 
     def warn(self, line: str) -> None:
         """Tell ``line`` at the end of the session."""
@@ -85,7 +92,10 @@ class ZmqSink:
             self.end("finished" if complete else "stopped", self._note)
 
     def end(self, reason: EndReason, note: str = "") -> None:
-        """Say that the closed session was the last one after all."""
+        """Say that the closed session was the last one after all, or that the one announced never began."""
         last, self._last = self._last, None
         if last is not None:
             self._publisher.send(last.end(reason, note))
+        elif self._awaited is not None:
+            self._publisher.send(EndMessage(*self._awaited, time.time_ns(), 0, reason, printable(note)))
+        self._awaited = None

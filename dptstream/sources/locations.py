@@ -7,6 +7,8 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ..errors import SourceError
+
 PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".exr", ".dpx", ".jp2"}
     | {".pbm", ".pgm", ".ppm", ".pnm"}
@@ -34,6 +36,9 @@ LIVE_SCHEMES = frozenset(
 )
 """Schemes of addresses whose frames come at their own pace."""
 
+_SCHEMES_WITH_HOST = frozenset(
+    {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtmpe", "rtmpt", "mms", "mmsh", "whep"}
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _PATTERN = re.compile(r"%0?\d*d")
 # A colon before digits and a slash is a port; everything else up to the last @ may be part of a password.
@@ -63,7 +68,7 @@ def kind_of(location: str) -> LocationKind:
         return LocationKind.SYNTHETIC
     if _SCHEME.match(location):
         return LocationKind.ADDRESS
-    if location.startswith(("/dev/video", "camera:")):
+    if location.startswith(("/dev/video", "/dev/v4l/", "camera:")):
         return LocationKind.CAMERA
     path = Path(location)
     if path.is_dir():
@@ -74,6 +79,36 @@ def kind_of(location: str) -> LocationKind:
         if glob.has_magic(location):
             return LocationKind.GLOB
     return LocationKind.PICTURE if path.suffix.lower() in PICTURE_SUFFIXES else LocationKind.CONTAINER
+
+
+def check_address(location: str) -> None:
+    """Refuse an address that no server can have; raises SourceError."""
+    if kind_of(location) is not LocationKind.ADDRESS or scheme_of(location) not in _SCHEMES_WITH_HOST:
+        return
+    shown = without_secrets(location)
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise SourceError(
+            f"{shown}: this address cannot be read: a port is a number below 65536, [ ] enclose IPv6 addresses, and "
+            "/ ? # @ : within a password are written %2F %3F %23 %40 %3A"
+        ) from None
+    if not host or port == 0:
+        raise SourceError(
+            f"{shown}: the address lacks a {'port other than 0' if host else 'host'}; write scheme://HOST/..."
+        )
+
+
+def comes_live(location: str) -> bool:
+    """Tell whether what ``location`` names is live by its kind alone: a camera, or an address of a live scheme."""
+    return kind_of(location) is LocationKind.CAMERA or scheme_of(location) in LIVE_SCHEMES
+
+
+def may_come_later(location: str) -> bool:
+    """Tell whether ``location`` may have nothing now and something later: a camera, or an address of a network."""
+    kind = kind_of(location)
+    return kind is LocationKind.CAMERA or (kind is LocationKind.ADDRESS and scheme_of(location) != "file")
 
 
 def expand_location(location: str) -> list[str]:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SourceError
+from ..errors import SourceAwayError, SourceError
 from ..frames import VideoFrame, YuvPicture
 from .base import SourceInfo, SourceStats
 from .camera_tags import intrinsics_of_video
@@ -171,7 +171,8 @@ class PyAvSource:
         stream, crop = self._reader.stream, self._options.crop
         location = without_secrets(self._location)
         if first is None or stream.time_base is None:
-            raise SourceError(f"{location}: not one frame of it can be decoded")
+            kind = SourceAwayError if self._reader.live else SourceError
+            raise kind(f"{location}: not one frame of it can be decoded")
         self._form, self._orientation = _Form(first.width, first.height, first.rotation), orientation_of(first)
         width, height = first.width, first.height
         if self._orientation.transposed:

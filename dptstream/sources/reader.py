@@ -16,9 +16,19 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ..errors import SourceError
+from ..errors import SourceAwayError, SourceError
 from .base import SourceStats
-from .locations import LIVE_SCHEMES, LocationKind, camera_of, kind_of, path_of_file_url, scheme_of, without_secrets
+from .locations import (
+    LIVE_SCHEMES,
+    LocationKind,
+    camera_of,
+    check_address,
+    comes_live,
+    kind_of,
+    path_of_file_url,
+    scheme_of,
+    without_secrets,
+)
 from .native import on_card
 from .options import SourceOptions
 from .trouble import explain, reason_of
@@ -199,6 +209,7 @@ def _open_plainly(location: str, options: SourceOptions, hwaccel: HWAccel | None
             f"{without_secrets(location)}: HEIC photos are stored as tiles, of which only one would come; "
             "save it as JPEG or PNG first"
         )
+    check_address(location)
     if kind is LocationKind.ADDRESS and scheme != "file":
         patience = (options.open_timeout_s, options.read_timeout_s)
         if scheme in ("rtsp", "rtsps"):
@@ -208,7 +219,8 @@ def _open_plainly(location: str, options: SourceOptions, hwaccel: HWAccel | None
     try:
         if kind is LocationKind.CAMERA:
             return _open_camera(location, settings)
-        path = path_of_file_url(location)
+        # FFmpeg knows its protocols by lower-case names alone.
+        path = path_of_file_url(scheme + location[len(scheme) :])
         container: InputContainer = av.open(path, options=settings, timeout=patience, hwaccel=hwaccel, **_LENIENT)
     except (av.error.FFmpegError, OSError) as error:
         # Without its cause: FFmpeg's own error repeats the address with the password in it.
@@ -234,7 +246,7 @@ def _directshow_name(location: str, device: str) -> str:
         return device
     cameras = [found.description for found in enumerate_input_devices("dshow") if "video" in found.media_types]
     if int(number) >= len(cameras):
-        raise SourceError(f"{location}: no such camera; there are: {', '.join(cameras) or 'none'}")
+        raise SourceAwayError(f"{location}: no such camera; there are: {', '.join(cameras) or 'none'}")
     return f"video={cameras[int(number)]}"
 
 
@@ -255,12 +267,11 @@ def _choose_stream(container: InputContainer, location: str) -> VideoStream:
 
 
 def _is_live(location: str, container: InputContainer) -> bool:
-    kind = kind_of(location)
-    if kind is LocationKind.CAMERA or scheme_of(location) in LIVE_SCHEMES:
+    if comes_live(location):
         return True
     # mpjpeg: JPEGs in a multipart answer, as network cameras give them.
     endless = container.format.name in ("hls", "mpjpeg") and container.duration is None
-    return kind is LocationKind.ADDRESS and endless
+    return kind_of(location) is LocationKind.ADDRESS and endless
 
 
 def _set_up_decoder(stream: VideoStream, *, live: bool, on_card: bool) -> None:

@@ -1,6 +1,7 @@
 """A feed being served: sessions, lost connections, changes on the way, and what the control channel does to it."""
 
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from dptstream.engine.player import EnginePlayer, Network
 from dptstream.engine.replay import RecordingPlayer
 from dptstream.engine.sharing import SharedModel
 from dptstream.engine.steering import Steering
-from dptstream.errors import SourceError, WireError
+from dptstream.errors import SourceAwayError, SourceError, WireError
 from dptstream.frames import VideoFrame
 from dptstream.sinks.messages import MessageMaker, MessageOptions
 from dptstream.sinks.recording import Recorder
@@ -34,6 +35,7 @@ from dptstream.wire.control import ControlClient, ControlServer
 from dptstream.wire.publisher import Publisher
 from dptstream.wire.subscriber import Subscriber
 from tests.sinks.clips import toy_feed, toy_frames
+from tests.waiting import wait_until
 
 from .test_policies import STEP, ToyCamera
 from .toys import ToyModel
@@ -56,29 +58,24 @@ def playing(
     def make_sink(smoothing: str | None) -> ZmqSink:
         return ZmqSink(publisher, name="cam1", smoothing=smoothing)
 
-    player = EnginePlayer("cam1", open_playback, make_sink, Network(ToyModel()), config=config)
+    player = EnginePlayer(
+        "cam1", open_playback, make_sink, Network(ToyModel()), config=lambda _: config or EngineConfig()
+    )
     player.start()
     try:
         yield player
     finally:
         player.stop()
-        assert player.join(5)
+        assert player.join(60)
 
 
 def clip(*, loop: bool = False) -> Playback:
     return Playback(lambda options: open_source(CLIP, options), loop=loop)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in ten seconds"
-        time.sleep(0.005)
-
-
 def follow(subscriber: Subscriber, until: Callable[[FrameMessage], bool]) -> FrameMessage:
     """Return the first message that fits."""
-    for message in subscriber.frames(timeout=10, follow=True):
+    for message in subscriber.frames(timeout=60, follow=True):
         if until(message):
             return message
     raise AssertionError("the feed ended first")
@@ -91,7 +88,7 @@ def test_a_clip_arrives_whole_and_ends() -> None:
         playing(publisher, clip, EngineConfig(pace=True)) as player,
     ):
         received = list(subscriber)
-        assert player.join(5)
+        assert player.join(60)
     assert [message.pts for message in received] == list(range(40))
     assert {message.smoothing for message in received} == {"default"}
     report = player.report()
@@ -126,9 +123,72 @@ def test_a_camera_that_is_lost_is_opened_again_as_a_new_session(monkeypatch: pyt
         assert second.sequence == third.sequence == 0
         assert not subscriber.ended  # nobody was told of an end, so nobody went away
         assert player.report().sessions == 3
-        wait_for(lambda: player.report().note == "")
+        wait_until(lambda: player.report().note == "")
     assert player.failure is None
-    wait_for(lambda: player.report().state == "ended")
+    wait_until(lambda: player.report().state == "ended")
+
+
+def test_a_camera_that_is_away_at_first_is_waited_for_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player_module, "FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(player_module, "LONGEST_RETRY_SECONDS", 0.1)
+    plugged_in = threading.Event()
+
+    def open_camera(_: SourceOptions) -> ToyCamera:
+        if not plugged_in.is_set():
+            raise SourceAwayError("/dev/video0: no such camera")
+        return ToyCamera(10_000)
+
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        listening(publisher) as subscriber,
+        playing(publisher, lambda: Playback(open_camera), EngineConfig(policy="live")) as player,
+        steered(player) as client,
+    ):
+        wait_until(lambda: "cam1" in subscriber.status())
+        told = subscriber.status()["cam1"]
+        assert (told.state, told.note) == ("waiting", "/dev/video0: no such camera; trying again")
+        report = player.report()
+        assert (report.state, report.note, report.live) == ("waiting", "/dev/video0: no such camera", True)
+        assert (report.width, report.height, report.sessions) == (0, 0, 0)
+        assert report.retry_seconds is not None
+        assert 0 <= report.retry_seconds <= 0.1
+        for operation, arguments in [("seek", {"seconds": 1.0}), ("loop", {"enabled": True})]:
+            with pytest.raises(WireError, match="cam1 waits for its source: /dev/video0: no such camera"):
+                client.request(operation, **arguments)
+        client.request("size", pixels=128)
+        assert not subscriber.ended
+        plugged_in.set()
+        first = follow(subscriber, lambda _: True)
+        assert (first.feed, first.sequence) == ("cam1", 0)
+        assert first.session != told.session
+        wait_until(lambda: player.report().state == "playing")
+        report = player.report()
+        assert (report.note, report.retry_seconds, report.sessions, report.size) == ("", None, 1, 128)
+    assert player.failure is None
+
+
+def test_a_feed_whose_camera_never_came_ends_as_others_do() -> None:
+    def open_camera(_: SourceOptions) -> ToyCamera:
+        raise SourceAwayError("/dev/video0: no such camera")
+
+    with Publisher("tcp://127.0.0.1:*") as publisher, listening(publisher) as subscriber:
+        with playing(publisher, lambda: Playback(open_camera)) as player:
+            wait_until(lambda: "cam1" in subscriber.status())
+        wait_until(lambda: subscriber.ended)
+    assert player.failure is None
+    assert (player.report().state, player.report().retry_seconds) == ("ended", None)
+
+
+def test_what_time_does_not_mend_is_no_reason_to_wait() -> None:
+    def open_camera(_: SourceOptions) -> ToyCamera:
+        raise SourceError("clip.mp4: no such file or folder")
+
+    with (
+        Publisher("tcp://127.0.0.1:*") as publisher,
+        pytest.raises(SourceError, match="no such file"),
+        playing(publisher, lambda: Playback(open_camera)),
+    ):
+        pass
 
 
 def test_a_lost_session_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +214,7 @@ def test_a_lost_session_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -
             Publisher("tcp://127.0.0.1:*") as publisher,
             playing(publisher, lambda: Playback(lambda _: LostCamera(5)), EngineConfig(policy="live")) as player,
         ):
-            wait_for(lambda: player.report().sessions >= 6)
+            wait_until(lambda: player.report().sessions >= 6)
             kept = sum(run() is not None for run in list(runs))
     finally:
         gc.enable()
@@ -173,10 +233,10 @@ def test_a_file_that_breaks_ends_its_feed_with_the_reason() -> None:
         Publisher("tcp://127.0.0.1:*") as publisher,
         Subscriber(publisher.endpoint, on_message=heard.append),
     ):
-        wait_for(lambda: publisher.subscribers > 0)
+        wait_until(lambda: publisher.subscribers > 0)
         with playing(publisher, lambda: Playback(lambda _: BrokenFile())) as player:
-            assert player.join(5)
-            wait_for(lambda: any(isinstance(message, EndMessage) for message in heard))
+            assert player.join(60)
+            wait_until(lambda: any(isinstance(message, EndMessage) for message in heard))
     (end,) = (message for message in heard if isinstance(message, EndMessage))
     assert end.reason == "failed"
     assert end.next_sequence <= 4
@@ -194,7 +254,7 @@ def test_smoothing_changes_on_the_way_as_a_new_session_without_losing_frames() -
         first = follow(subscriber, lambda message: message.sequence == 5)
         player.change(temporal="strong")
         received: list[FrameMessage] = []
-        for message in subscriber.frames(timeout=10, follow=True):
+        for message in subscriber.frames(timeout=60, follow=True):
             received.append(message)
             if message.frame_number == 39:
                 break
@@ -229,12 +289,12 @@ def test_feeds_that_share_a_network_move_to_another_one_and_end_each_for_itself(
                 return ZmqSink(publisher, name=name, smoothing=smoothing)
 
             config = EngineConfig(pace=True, workers=1)
-            return EnginePlayer(name, lambda: clip(loop=True), make_sink, Network(before), config=config)
+            return EnginePlayer(name, lambda: clip(loop=True), make_sink, Network(before), config=lambda _: config)
 
         players = {name: make_player(name) for name in ("cam1", "cam2", "cam3")}
         for player in players.values():
             player.start()
-        wait_for(lambda: all(player.report().frames > 5 for player in players.values()))
+        wait_until(lambda: all(player.report().frames > 5 for player in players.values()))
         assert before.stats.pictures > 15
         players["cam3"].stop()  # ends; the others neither wait for it nor change
         assert players["cam3"].join(5)
@@ -243,14 +303,14 @@ def test_feeds_that_share_a_network_move_to_another_one_and_end_each_for_itself(
         moved: set[str] = set()
         while moved != {"cam1", "cam2"}:
             moved.add(follow(subscriber, lambda message: message.model == "after").feed)
-        wait_for(lambda: all(players[name].report().sessions == 2 for name in ("cam1", "cam2")))
+        wait_until(lambda: all(players[name].report().sessions == 2 for name in ("cam1", "cam2")))
         pictures = before.stats.pictures
         count = after.stats.pictures
-        wait_for(lambda: after.stats.pictures > count + 20)
+        wait_until(lambda: after.stats.pictures > count + 20)
         assert before.stats.pictures == pictures
         for player in players.values():
             player.stop()
-            assert player.join(5)
+            assert player.join(60)
             assert player.failure is None
 
 
@@ -282,7 +342,7 @@ def test_the_control_channel_reports_pauses_seeks_loops_changes_and_quits() -> N
         assert client.request("feeds")["feeds"][0]["location"].startswith("synthetic:")  # type: ignore[index]
 
         assert client.request("pause", paused=True) == {"feeds": ["cam1"]}
-        wait_for(lambda: subscriber.status()["cam1"].state == "paused")
+        wait_until(lambda: subscriber.status()["cam1"].state == "paused")
         held = player.report().frames
         time.sleep(5 * STEP)
         assert player.report().frames == held
@@ -300,7 +360,7 @@ def test_the_control_channel_reports_pauses_seeks_loops_changes_and_quits() -> N
 
         client.request("loop", enabled=False)
         client.request("quit")
-        assert player.join(2)
+        assert player.join(60)
 
 
 def test_frames_that_were_dropped_are_told_with_their_times() -> None:
@@ -318,12 +378,12 @@ def test_frames_that_were_dropped_are_told_with_their_times() -> None:
             lambda: Playback(lambda _: ToyCamera(10_000)),
             make_sink,
             Network(Slow(), temporal="off"),
-            config=EngineConfig(policy="live", workers=1),
+            config=lambda _: EngineConfig(policy="live", workers=1),
         )
         player.start()
-        wait_for(lambda: player.report().dropped > 20)
+        wait_until(lambda: player.report().dropped > 20)
         player.stop()
-        assert player.join(5)
+        assert player.join(60)
     report = player.report()
     assert 0 < len(report.dropped_pts) <= 16
     assert list(report.dropped_pts) == sorted(set(report.dropped_pts))
@@ -363,7 +423,7 @@ def test_a_recording_plays_with_identical_values_and_times_at_its_own_speed(take
         player.start()
         received = list(subscriber)
         elapsed = time.monotonic() - begin
-        assert player.join(5)
+        assert player.join(60)
     assert [message.pts for message in received] == [message.pts for message in recorded]
     for new, old in zip(received, recorded, strict=True):
         assert new.depth.codes.tobytes() == old.depth.codes.tobytes()
@@ -383,7 +443,7 @@ def test_a_recording_loops_pauses_and_jumps_but_has_its_depth(take: Path) -> Non
         again = follow(subscriber, lambda message: message.sequence == len(recorded))
         assert (again.pts, again.discontinuity) == (recorded[0].pts, True)
         player.pause(paused=True)
-        wait_for(lambda: player.report().state == "paused")
+        wait_until(lambda: player.report().state == "paused")
         late = recorded[-1].pts_seconds - recorded[0].pts_seconds
         player.seek(late)
         player.pause(paused=False)
@@ -393,7 +453,7 @@ def test_a_recording_loops_pauses_and_jumps_but_has_its_depth(take: Path) -> Non
         with pytest.raises(ValueError, match=r"take.mkv ends at 0.\d\d s; cannot go to 60 s"):
             player.seek(60)
         player.stop()
-        assert player.join(2)
+        assert player.join(60)
 
 
 def test_a_moment_of_a_recording_is_counted_through_its_sessions(tmp_path: Path) -> None:
@@ -411,6 +471,6 @@ def test_a_moment_of_a_recording_is_counted_through_its_sessions(tmp_path: Path)
         player.seek(2.1 * length)  # early in the third session, where times begin anew
         player.start()
         received = list(subscriber)
-        assert player.join(5)
+        assert player.join(60)
     assert count / 2 < len(received) <= count
     assert received[-1].depth.codes.tobytes() == recorded[-1].depth.codes.tobytes()

@@ -28,6 +28,7 @@ from dptstream.sources.locations import (
         ("https://example.org/clip.mp4", LocationKind.ADDRESS),
         ("/dev/video0", LocationKind.CAMERA),
         ("camera:1", LocationKind.CAMERA),
+        ("/dev/v4l/by-id/usb-Webcam-index0", LocationKind.CAMERA),
         ("synthetic:", LocationKind.SYNTHETIC),
         ("synthetic:seed=1", LocationKind.SYNTHETIC),
     ],

@@ -5,13 +5,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from dptstream.errors import SourceError
+from dptstream.errors import SourceAwayError, SourceError
 from dptstream.sources import SourceOptions, open_source
 from tests.media import Coding, number_of, numbered_pictures, write_video
 
@@ -51,6 +51,38 @@ def stalling_server(first_bytes: bytes) -> Iterator[str]:
                 header = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\nContent-Length: 100000000\r\n\r\n"
                 connection.sendall(header + first_bytes)
                 over.wait()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        socket.create_connection(listener.getsockname()).close()  # wakes the thread that accepts
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def answering_server(status: str) -> Iterator[str]:
+    """Answer each request of HTTP or RTSP with ``status`` and nothing else."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        while request := connection.recv(4096):
+            numbers = [line for line in request.decode().splitlines() if line.startswith("CSeq:")]
+            protocol = "RTSP/1.0" if numbers else "HTTP/1.0"
+            head = [f"{protocol} {status}", *numbers, "Content-Length: 0", "", ""]
+            connection.sendall("\r\n".join(head).encode())
+            if not numbers:
+                return
+
+    def serve() -> None:
+        while not over.is_set():
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                answer(connection)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -121,6 +153,64 @@ def test_an_address_that_never_answers_is_given_up_in_time(scheme):
 def test_a_scheme_nobody_knows_is_an_error():
     with pytest.raises(SourceError, match="addresses beginning with gopherx:// are not understood"):
         open_source("gopherx://host/clip")
+
+
+def test_the_name_of_a_scheme_may_be_in_capitals(tmp_path):
+    write_video(tmp_path / "clip.mp4", numbered_pictures(3))
+    with file_server(tmp_path) as host, open_source(f"HTTP://{host}/clip.mp4") as source:
+        assert len(list(source)) == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("rtsp://", "the address lacks a host; write scheme://HOST/"),
+        ("http:///clip.mp4", "the address lacks a host"),
+        ("rtsp://camera:0/1", "the address lacks a port other than 0"),
+        ("rtsp://camera:port/1", "this address cannot be read: a port is a number below 65536"),
+        ("http://camera:65536/1", "this address cannot be read"),
+        ("rtsp://[::1/1", "this address cannot be read"),
+        ("rtsp://user:geheim/1@camera/1", "cannot be read: .* within a password are written %2F"),
+    ],
+)
+def test_an_address_that_no_server_can_have_is_refused_at_once(address, complaint):
+    with pytest.raises(SourceError, match=complaint) as caught:
+        open_source(address)
+    assert not isinstance(caught.value, SourceAwayError)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_an_address_where_nobody_answers_may_have_something_later(scheme):
+    with silent_server() as host:
+        pass  # closed again: nobody listens there now
+    with pytest.raises(SourceAwayError, match="Connection refused"):
+        open_source(f"{scheme}://{host}/1")
+    with silent_server() as host, pytest.raises(SourceAwayError):
+        open_source(f"{scheme}://{host}/1", IMPATIENT)
+
+
+def test_a_camera_that_is_not_there_may_come_later():
+    with pytest.raises(SourceAwayError, match="no such camera"):
+        open_source("/dev/video917")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "status", "away", "complaint"),
+    [
+        ("http", "404 Not Found", False, "404"),
+        ("rtsp", "404 Not Found", True, "404"),  # so a relay answers until somebody sends to it
+        ("http", "503 Service Unavailable", True, "5XX"),
+        ("rtsp", "503 Service Unavailable", True, "5XX"),
+        ("http", "401 Unauthorized", False, "user or password is missing or wrong; write http://USER:PASSWORD@HOST"),
+        ("rtsp", "401 Unauthorized", False, "user or password is missing or wrong; write rtsp://USER:PASSWORD@HOST"),
+        ("http", "403 Forbidden", False, "403"),
+    ],
+)
+def test_what_a_server_answers_tells_whether_it_helps_to_wait(scheme, status, away, complaint):
+    with answering_server(status) as host, pytest.raises(SourceError, match=complaint) as caught:
+        open_source(f"{scheme}://{host}/1", SourceOptions(open_timeout_s=30, read_timeout_s=30))
+    assert isinstance(caught.value, SourceAwayError) == away
 
 
 def test_a_live_stream_that_falls_silent_is_an_error_after_the_read_timeout(tmp_path):
