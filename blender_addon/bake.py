@@ -180,6 +180,12 @@ def _export_pc2(context: Any, shown: Any, copy: Any, path: Path, first: int, las
     return f"PC2: frames {first} to {last} in {path.name}, played by {cached.name}"
 
 
+def _in_object_mode(operator: Any, context: Any) -> bool:
+    if context.mode != "OBJECT":
+        operator.poll_message_set("Go back to Object Mode first")
+    return bool(context.mode == "OBJECT")
+
+
 class DPTSTREAM_OT_bake_frame(bpy.types.Operator):
     """Add a plain mesh of the depth shown in the present frame; it needs neither the feed nor the files"""
 
@@ -193,7 +199,7 @@ class DPTSTREAM_OT_bake_frame(bpy.types.Operator):
         if depth_modifier(context.active_object) is None:
             cls.poll_message_set("Select an object that shows depth, live or imported")
             return False
-        return context.mode == "OBJECT"
+        return _in_object_mode(cls, context)
 
     def execute(self, context: Any) -> set[str]:
         """Bake."""
@@ -244,7 +250,7 @@ class DPTSTREAM_OT_export_range(bpy.types.Operator, ExportHelper):
                 "Select an imported sequence or a recorded take; live depth has no range: record it first"
             )
             return False
-        return context.mode == "OBJECT"
+        return _in_object_mode(cls, context)
 
     def draw(self, _context: Any) -> None:
         """Draw the options beside the file browser."""

@@ -15,7 +15,7 @@ from .jpeg import decode, forget
 from .light import errors
 from .pictures import Picture
 from .receiver import Receiver, Report
-from .scene import Unsaved, live_object, make_live_object, show
+from .scene import Unsaved, live_modifier, live_object, make_live_object, make_modifier, show, why_paused
 
 TICK_SECONDS = 1 / 120
 """How often the mailbox is looked into; what a look costs without a frame is a few microseconds."""
@@ -95,8 +95,11 @@ def connect(scene: Any) -> None:
     settings = scene.dptstream
     keys = Path(bpy.path.abspath(settings.keys)) if settings.keys else None
     receiver = Receiver(settings.endpoint.strip(), settings.feed.strip(), keys)
-    if live_object(scene) is None:
+    shown = live_object(scene)
+    if shown is None:
         make_live_object(scene)
+    elif live_modifier(shown) is None:
+        make_modifier(shown)
     _state.connection = Connection(receiver, scene.session_uid)
     if not bpy.app.timers.is_registered(tick):
         bpy.app.timers.register(tick, persistent=True)
@@ -166,11 +169,9 @@ def _show_newest(live: Connection) -> None:
     if shown is None:
         disconnect("the live object was deleted or undone; Connect makes a new one")
         return
-    # A render reads the meshes in a thread of its own; in edit mode the mesh is elsewhere.
-    if bpy.app.is_job_running("RENDER") or shown.mode == "EDIT":
-        _state.problem = "paused while you edit the live object" if shown.mode == "EDIT" else ""
+    _state.problem = why_paused(shown)
+    if _state.problem:
         return
-    _state.problem = ""
     picture = _ready(live)
     if picture is not None:
         show(scene, shown, picture)

@@ -14,7 +14,7 @@ from . import live, preferences, steering
 from .camera import match_render
 from .compat import register_classes, unregister_classes
 from .light import errors
-from .scene import live_object
+from .scene import live_camera, live_object, make_camera
 from .server import Order, camera_location, sequence_location
 
 TRUE_TRANSFORMS = ("Standard", "Raw")
@@ -75,11 +75,11 @@ class DPTSTREAM_OT_look_through(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return _granted(cls, "" if context.scene.dptstream.camera else "connect first: the camera comes with the feed")
+        return _granted(cls, "" if live_object(context.scene) else "connect first: the camera comes with the feed")
 
     def execute(self, context: Any) -> set[str]:
         scene, connection = context.scene, live.connection()
-        scene.camera = scene.dptstream.camera
+        scene.camera = live_camera(scene) or make_camera(scene, live_object(scene))
         if self.set_render and connection is not None and connection.picture is not None:
             message = connection.picture.message
             match_render(scene, message.intrinsics, message.source.width, message.source.height)
@@ -264,6 +264,8 @@ def _granted(operator: Any, refusal: str) -> bool:
 
 def _make_active(context: Any, shown: Any) -> None:
     """Show the object's settings; selected, every cut of its surface would be outlined in orange."""
+    if context.mode != "OBJECT" or context.view_layer.objects.get(shown.name) != shown:
+        return  # something else is being edited, or the collection is left out of this view layer
     for other in context.selected_objects:
         other.select_set(False)
     context.view_layer.objects.active = shown
@@ -275,11 +277,18 @@ def _bring_into_view(context: Any) -> None:
     if getattr(space, "type", "") != "VIEW_3D":
         return
     if space.shading.type in ("SOLID", "WIREFRAME"):
-        space.shading.type = "MATERIAL"  # in solid shading a video would be grey
+        _show_colors(space.shading)  # in solid shading a video would be grey
     view = space.region_3d
     if view.view_perspective != "CAMERA":
         view.view_location, view.view_distance = (0.0, 4.0, 0.5), 14.0
         view.view_rotation = Euler((math.radians(70), 0.0, math.radians(-20))).to_quaternion()
+
+
+def _show_colors(shading: Any) -> None:
+    try:
+        shading.type = "MATERIAL"
+    except TypeError:  # where Workbench renders, there is no Material Preview
+        shading.type, shading.light, shading.color_type = "SOLID", "FLAT", "VERTEX"
 
 
 _CLASSES = (

@@ -139,7 +139,7 @@ def draw_display(layout: Any, context: Any) -> None:
     shown = live_object(context.scene)
     modifier = None if shown is None else live_modifier(shown)
     if modifier is None:
-        draw_alert(layout, "the modifier was removed: delete the live object and connect again")
+        draw_alert(layout, "the modifier was removed: disconnect and connect to have it back")
         return
     connection = live.connection()
     is_metric = (

@@ -1,6 +1,5 @@
 """The live object: a mesh with one vertex a pixel, made once for a size, into which frames are written fast."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +34,12 @@ def live_modifier(shown: Any) -> Any | None:
     return next(found, None)
 
 
+def live_camera(scene: Any) -> Any | None:
+    """Return the camera that matches the feed's, or None where there is none or somebody deleted it."""
+    camera = scene.dptstream.camera
+    return camera if camera is not None and camera.name in scene.objects and camera.type == "CAMERA" else None
+
+
 def make_live_object(scene: Any) -> Any:
     """Add the live object and its camera to ``scene``, still without a pixel."""
     collection = scene.collection.children.get(COLLECTION_NAME)
@@ -43,12 +48,36 @@ def make_live_object(scene: Any) -> Any:
         scene.collection.children.link(collection)
     shown = bpy.data.objects.new(LIVE_NAME, bpy.data.meshes.new(LIVE_NAME))
     collection.objects.link(shown)
-    modifier = shown.modifiers.new(MODIFIER_NAME, "NODES")
+    scene.dptstream.shown = shown
+    make_modifier(shown)
+    make_camera(scene, shown)
+    return shown
+
+
+def make_modifier(shown: Any) -> None:
+    """Give the live object the modifier that makes surface or points; where only its node group was deleted, that."""
+    left = shown.modifiers.get(MODIFIER_NAME)
+    is_ours = left is not None and left.type == "NODES" and left.node_group is None
+    modifier = left if is_ours else shown.modifiers.new(MODIFIER_NAME, "NODES")
     modifier.node_group = ensure_display_group()
     set_input(modifier, "Material", ensure_material())
-    camera = add_camera(collection, CAMERA_NAME, shown, geometry.Intrinsics.default(16, 9))
-    scene.dptstream.shown, scene.dptstream.camera = shown, camera
-    return shown
+    _aim_anew(shown)
+
+
+def make_camera(scene: Any, shown: Any) -> Any:
+    """Give ``scene`` a camera that will match the feed's, and return it."""
+    camera = add_camera(shown.users_collection[0], CAMERA_NAME, shown, geometry.Intrinsics.default(16, 9))
+    scene.dptstream.camera = camera
+    _aim_anew(shown)
+    return camera
+
+
+def why_paused(shown: Any) -> str:
+    """Return why no frame must be written just now; empty where one may."""
+    # A render reads the meshes in a thread of its own.
+    if bpy.app.is_job_running("RENDER"):
+        return "paused while Blender renders"
+    return "paused while you edit the live object" if _is_edited(shown.data, shown) else ""
 
 
 def show(scene: Any, shown: Any, picture: Picture) -> None:
@@ -110,12 +139,16 @@ class Unsaved:
 
     def put_aside(self) -> None:
         """Give every live object an empty mesh; meshes without users are not saved."""
-        for scene in bpy.data.scenes:
-            if scene.dptstream.shown is not None and live_object(scene) is None:
-                # Deleted by the user, but this would keep it in the file for good.
-                scene.dptstream.shown = scene.dptstream.camera = None
-        for mesh in {scene.dptstream.shown.data for scene in bpy.data.scenes if live_object(scene)}:
-            if not mesh.vertices:
+        scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+        for scene in scenes:
+            # What the user deleted these would keep in the file for good.
+            if live_object(scene) is None:
+                scene.dptstream.shown = None
+            if live_camera(scene) is None:
+                scene.dptstream.camera = None
+        for shown in filter(None, map(live_object, scenes)):
+            mesh = shown.data
+            if not mesh.vertices or why_paused(shown):
                 continue
             empty = bpy.data.meshes.new(mesh.name)
             users = [item for item in bpy.data.objects if item.data == mesh]
@@ -153,7 +186,8 @@ def _aim(scene: Any, shown: Any, seen: Pinhole) -> None:
     if modifier is not None:
         for name, value in (("Columns", seen.width), ("Rows", seen.height), ("Pixel Angle", _single(1 / seen.fx))):
             set_input(modifier, name, value)
-    for camera in _cameras(scene):
+    camera = live_camera(scene)
+    if camera is not None:
         match_camera(camera, seen)
 
 
@@ -169,10 +203,17 @@ def _paint(mesh: Any, picture: Picture) -> None:
         mesh[_COLORED] = is_colored
 
 
-def _cameras(scene: Any) -> Iterator[Any]:
-    camera = scene.dptstream.camera
-    if camera is not None and camera.type == "CAMERA":
-        yield camera
+def _aim_anew(shown: Any) -> None:
+    """Have the next frame tell modifier and camera what they must know of the feed's camera."""
+    if _CAMERA in shown.data:
+        del shown.data[_CAMERA]
+
+
+def _is_edited(mesh: Any, shown: Any) -> bool:
+    """Return whether ``shown``, or another object with its mesh, is in edit mode, sculpted or painted."""
+    if shown.mode != "OBJECT" or mesh.is_editmode:
+        return True
+    return mesh.users > 1 and any(item.data == mesh and item.mode != "OBJECT" for item in bpy.data.objects)
 
 
 def _single(value: float) -> float:

@@ -251,7 +251,9 @@ def _add_camera(scene: Any, collection: Any, shown: Any, sequence: DepthSequence
 
 
 def select_only(context: Any, shown: Any) -> None:
-    """Make ``shown`` the one object that is selected, and the active one."""
+    """Make ``shown`` the one object that is selected, and the active one; not while another is edited."""
+    if context.mode != "OBJECT":
+        return
     for other in context.selected_objects:
         other.select_set(False)
     shown.select_set(True)
@@ -312,6 +314,8 @@ class DPTSTREAM_OT_import_sequence(bpy.types.Operator, ImportHelper):
         except SequenceError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
         options = ImportOptions(
             self.display == "POINTS", self.start_frame, self.set_rate, self.set_range, self.make_camera
         )

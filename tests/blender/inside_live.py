@@ -210,6 +210,65 @@ def delete_live_object() -> None:
     bpy.ops.object.delete()
 
 
+def delete_node_group() -> None:
+    """Delete the node group that makes the surface."""
+    bpy.data.node_groups.remove(part("scene").live_modifier(_object()).node_group)
+
+
+def delete_camera() -> None:
+    """Delete the camera as a user does."""
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.context.scene.dptstream.camera.select_set(True)
+    bpy.ops.object.delete()
+
+
+def users_of_deleted_cameras() -> int:
+    """Return how many users keep cameras that are in no scene."""
+    return sum(item.users for item in bpy.data.objects if item.type == "CAMERA" and not item.users_scene)
+
+
+def enter_mode(mode: str, *, through_duplicate: bool = False) -> None:
+    """Enter a mode on the live object, or on a linked duplicate of it."""
+    shown = _object()
+    if through_duplicate:
+        shown = shown.copy()
+        bpy.context.scene.collection.objects.link(shown)
+    bpy.context.view_layer.objects.active = shown
+    bpy.ops.object.mode_set(mode=mode)
+
+
+def leave_mode() -> None:
+    """Go back to object mode."""
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def edit_a_cube() -> None:
+    """Add a cube and edit it."""
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+
+
+def edited_object() -> str:
+    """Return the name of the object being edited."""
+    return str(bpy.context.active_object.name) if bpy.context.mode == "EDIT_MESH" else ""
+
+
+def leave_out_collection() -> None:
+    """Make the collection of live depth, and take its tick away in the outliner."""
+    collection = bpy.data.collections.new("Depth Stream")
+    bpy.context.scene.collection.children.link(collection)
+    bpy.context.view_layer.layer_collection.children[collection.name].exclude = True
+
+
+def shading_in_view(engine: str, button: str) -> list[str]:
+    """Press a button in the 3D view while ``engine`` renders; return the view's shading and what gives colours there."""
+    bpy.context.scene.render.engine = engine
+    area = next(area for area in bpy.context.window.screen.areas if area.type == "VIEW_3D")
+    with bpy.context.temp_override(area=area):
+        press(button)
+    return [area.spaces.active.shading.type, area.spaces.active.shading.color_type]
+
+
 def follow(feed: str) -> None:
     """Choose a feed in the panel."""
     bpy.context.scene.dptstream.feed = feed

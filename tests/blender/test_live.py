@@ -187,6 +187,77 @@ def test_a_deleted_object_ends_the_connection(fresh: Blender) -> None:
     assert fresh.call("inside_live.open_things")["threads"] == []
 
 
+@pytest.mark.parametrize("mode", ["EDIT", "SCULPT", "WEIGHT_PAINT"])
+@pytest.mark.parametrize("through_duplicate", [False, True])
+def test_frames_wait_while_the_live_mesh_is_edited(
+    fresh: Blender, tmp_path: Path, mode: str, through_duplicate: bool
+) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        fresh.call("inside_live.enter_mode", mode=mode, through_duplicate=through_duplicate)
+        assert "paused while you edit" in fresh.call("inside_live.pump_until_problem", text="paused")
+        assert fresh.call("inside_live.pump", seconds=0.3) == 0
+        fresh.call("inside_live.save", path=str(tmp_path / "edited.blend"))
+        assert fresh.call("inside_live.vertices") == 20 * 32, "what is edited stays where it is"
+        fresh.call("inside_live.leave_mode")
+        assert fresh.call("inside_live.pump", frames=3) >= 3
+        assert fresh.call("inside_live.problem") == ""
+        assert fresh.call("inside_live.surface_error")["error"] < TOLERANCE
+
+
+def test_connecting_brings_back_a_deleted_node_group(fresh: Blender) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        fresh.call("inside_live.delete_node_group")
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+        fresh.call("inside_live.press", button="disconnect")
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        assert fresh.call("inside_live.surface_error")["error"] < TOLERANCE
+
+
+def test_looking_through_a_deleted_camera_makes_another(fresh: Blender, tmp_path: Path) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        fresh.call("inside_live.delete_camera")
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+        fresh.call("inside_live.save", path=str(tmp_path / "saved.blend"))
+        assert fresh.call("inside_live.users_of_deleted_cameras") == 0, "nothing keeps it in the file"
+        assert fresh.call("inside_live.press", button="look_through") == ["FINISHED"]
+        fresh.call("inside_live.pump")
+        found = fresh.call("inside_live.pixel_of", u=8.0, v=5.0, distance=3.0)
+        assert found == pytest.approx([8.0 / 32 * 6, 5.0 / 20 * 4], abs=1e-3)
+
+
+def test_connecting_disturbs_nobody_who_edits_something_else(fresh: Blender) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.edit_a_cube")
+        assert fresh.call("inside_live.connect", endpoint=endpoint) == ["FINISHED"]
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+        assert fresh.call("inside_live.edited_object") == "Cube"
+        fresh.call("inside_live.leave_mode")
+
+
+def test_one_can_connect_where_the_collection_is_left_out_of_the_view(fresh: Blender) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.leave_out_collection")
+        assert fresh.call("inside_live.connect", endpoint=endpoint) == ["FINISHED"]
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+
+
+def test_the_view_shows_colors_whatever_renders(fresh: Blender) -> None:
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.delete_live_object")
+        fresh.call("inside_live.pump_until_problem", text="deleted")
+        shading = fresh.call("inside_live.shading_in_view", engine="BLENDER_WORKBENCH", button="connect")
+        assert shading == ["SOLID", "VERTEX"]
+        assert fresh.call("inside_live.is_connected")
+
+
 def test_the_size_and_the_camera_of_a_feed_may_change(fresh: Blender) -> None:
     def changing(sequence: int) -> object:
         if sequence < 20:
