@@ -6,8 +6,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from .openvino_graph import (
     Program,
     convert,
     load_graph,
+    one_thread,
     openvino_build,
     openvino_version,
     processor_name,
@@ -32,9 +32,12 @@ from .runtime import TOLERANCES, Runtime
 KEPT_PROGRAMS = 4
 """Compiled graphs kept in memory; each holds the weights once."""
 
-_FEWEST_RUNS, _LEAST_SECONDS, _MOST_SECONDS = 5, 0.3, 1.0
+_FEWEST_RUNS, _LEAST_SECONDS, _MOST_SECONDS = 5, 0.1, 1.0
 
 Choice = Literal["auto", "openvino"]
+
+ProgramKey = tuple[tuple[int, int], str, int]
+"""Height and width, precision, and threads of a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,10 @@ class OpenVinoNetwork(nn.Module):
         self._plan = plan
         self._lock = threading.Lock()
         self._runtimes: dict[tuple[int, int], Runtime] = {}
-        self._programs: OrderedDict[tuple[tuple[int, int], str, int], Program] = OrderedDict()
+        self._programs: OrderedDict[ProgramKey, Program] = OrderedDict()
         self._graphs: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._tried: ProgramKey | None = None
+        """A program that was measured and has not run a picture since."""
         self._in_the_making: set[tuple[int, int]] = set()
         self._latest = Runtime("openvino", plan.precisions[0], openvino_version())
 
@@ -130,19 +135,26 @@ class OpenVinoNetwork(nn.Module):
             self._runtimes[size_hw] = self._latest = runtime
 
     def _program(self, size_hw: tuple[int, int], precision: str) -> Program:
-        threads = torch.get_num_threads()
-        key = (size_hw, precision, threads)
+        key = (size_hw, precision, torch.get_num_threads())
         program = self._programs.get(key)
-        if program is not None:
+        if program is not None and key != self._tried:
             return program
         with self._lock:
-            if key not in self._programs:
-                lanes = max(1, _cores() // threads)
-                graph, _ = self._graph(size_hw)
-                self._programs[key] = Program(self.network, graph, precision, lanes=lanes, threads=threads)
-                while len(self._programs) > KEPT_PROGRAMS:
-                    self._programs.popitem(last=False)
-            return self._programs[key]
+            if self._tried not in (None, key):
+                self._programs.pop(self._tried, None)  # it holds the weights, and pictures get other threads
+            self._tried = None
+            return self._compiled(key)
+
+    def _compiled(self, key: ProgramKey) -> Program:
+        """Return a program from memory or newly made; for who holds the lock."""
+        if key not in self._programs:
+            size_hw, precision, threads = key
+            graph, _ = self._graph(size_hw)
+            lanes = max(1, _cores() // threads)
+            self._programs[key] = Program(self.network, graph, precision, lanes=lanes, threads=threads)
+            while len(self._programs) > KEPT_PROGRAMS:
+                self._programs.popitem(last=False)
+        return self._programs[key]
 
     def _chosen(self, size_hw: tuple[int, int]) -> Runtime:
         settled = next(iter(self._runtimes.values()), None)
@@ -157,9 +169,9 @@ class OpenVinoNetwork(nn.Module):
 
     def _within_tolerance(self, size_hw: tuple[int, int], settled: Runtime | None) -> Runtime:
         refused = []
-        graph, key = self._graph(size_hw)
+        _, key = self._graph(size_hw)
         for precision in self._plan.precisions:
-            facts = self._facts(size_hw, graph, key, precision)
+            facts = self._facts(size_hw, key, precision)
             if not facts.error <= TOLERANCES[precision]:  # a NaN is refused as well
                 refused.append(f"{precision} is off by {facts.error:.2g} where {TOLERANCES[precision]:g} is allowed")
                 continue
@@ -197,11 +209,14 @@ class OpenVinoNetwork(nn.Module):
             self._graphs.popitem(last=False)
         return graph, key
 
-    def _facts(self, size_hw: tuple[int, int], graph: Any, key: str, precision: str) -> Facts:
+    def _facts(self, size_hw: tuple[int, int], key: str, precision: str) -> Facts:
         cache, processor = self._plan.cache, processor_name()
         facts = cache.facts(key, processor, precision)
         if facts is None:
-            facts = measure(self.network, graph, size_hw, precision)
+            if self._tried is not None:
+                self._programs.pop(self._tried, None)
+            self._tried = (size_hw, precision, 1)  # as files are converted: a lane for each thread
+            facts = measure(self.network, self._compiled(self._tried), size_hw)
             cache.keep_facts(key, processor, precision, facts)
         return facts
 
@@ -217,15 +232,13 @@ class OpenVinoNetwork(nn.Module):
 
 
 @torch.no_grad()
-def measure(network: nn.Module, graph: Any, size_hw: tuple[int, int], precision: str) -> Facts:
-    """Compare a network's graph with the network, on one thread: how far off, and what a picture costs."""
+def measure(network: nn.Module, program: Program, size_hw: tuple[int, int]) -> Facts:
+    """Compare a network's program of one thread a picture with the network: how far off, and what a picture costs."""
     image_1chw = probe_picture(size_hw)
-    with _one_thread():
-        expected_1hw: Tensor = network(image_1chw)
-        torch_ms = _least_ms(lambda: network(image_1chw))
-    program = Program(network, graph, precision, lanes=1, threads=1)
-    found = difference(program(image_1chw), expected_1hw)
-    return Facts(error=found.mean, torch_ms=torch_ms, openvino_ms=_least_ms(lambda: program(image_1chw)))
+    with one_thread():
+        expected_1hw, torch_ms = _timed(lambda: network(image_1chw))
+    found_1hw, openvino_ms = _timed(lambda: program(image_1chw))
+    return Facts(error=difference(found_1hw, expected_1hw).mean, torch_ms=torch_ms, openvino_ms=openvino_ms)
 
 
 def weights_fingerprint(network: nn.Module) -> str:
@@ -237,24 +250,15 @@ def weights_fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _least_ms(work: Callable[[], object]) -> float:
-    """Return the least CPU time of a few runs, which other work on the machine disturbs least; milliseconds."""
+def _timed(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """Return what some work gives, and the least CPU time of a few runs, which others disturb least; milliseconds."""
     spent_ns: list[int] = []
-    while sum(spent_ns) < (_LEAST_SECONDS if len(spent_ns) >= _FEWEST_RUNS else _MOST_SECONDS) * 1e9:
+    while True:
         started_ns = time.process_time_ns()
-        work()
+        result = work()
         spent_ns.append(time.process_time_ns() - started_ns)
-    return min(spent_ns) / 1e6
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        if sum(spent_ns) >= (_LEAST_SECONDS if len(spent_ns) >= _FEWEST_RUNS else _MOST_SECONDS) * 1e9:
+            return result, min(spent_ns) / 1e6
 
 
 def _own_version() -> str:

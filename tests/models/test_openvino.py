@@ -77,6 +77,59 @@ def test_every_picture_family_gives_torchs_depth_in_both_precisions(name: str) -
         assert found.unique().numel() > 0.9 * expected_1hw.unique().numel()
 
 
+def test_without_torchs_tracing_the_export_gives_the_same_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image_1chw = small_network("tiny"), probe_picture(TINY_HW)
+
+    def depth_1hw() -> torch.Tensor:
+        graph = openvino_graph.convert(network, TINY_HW)
+        return openvino_graph.Program(network, graph, "float32", lanes=1, threads=1)(image_1chw)
+
+    traced_1hw = depth_1hw()
+    monkeypatch.delattr(torch.jit, "trace")
+    exported_1hw = depth_1hw()
+    assert difference(exported_1hw, network(image_1chw)).mean <= TOLERANCES["float32"]
+    assert difference(exported_1hw, traced_1hw).mean <= 1e-5
+
+
+def test_networks_are_converted_side_by_side(cache: GraphCache) -> None:
+    found: dict[str, object] = {}
+
+    def convert(name: str) -> None:
+        found[name] = openvino_graph.convert(small_network(name), small_size_hw(name))
+
+    threads = [threading.Thread(target=convert, args=(name,)) for name in ("tiny", "v2", "beit")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert set(found) == {"tiny", "v2", "beit"}
+
+
+def test_files_are_run_by_the_program_that_was_measured_and_others_let_it_go(
+    cache: GraphCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[int] = []
+
+    class Counting(openvino_graph.Program):
+        def __init__(self, *arguments, lanes: int, threads: int) -> None:
+            compiled.append(threads)
+            super().__init__(*arguments, lanes=lanes, threads=threads)
+
+    monkeypatch.setattr(openvino_network, "Program", Counting)
+    image_1chw = probe_picture(TINY_HW)
+    file_like = wrapped(small_network("tiny"), cache)
+    file_like.prepare(TINY_HW)
+    with openvino_graph.one_thread():
+        file_like(image_1chw)
+    assert compiled == [1]
+    live_like = wrapped(small_network("tiny"), GraphCache(cache.folder / "another"))
+    live_like.prepare(TINY_HW)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    live_like(image_1chw)
+    assert compiled == [1, 1, 2]
+    assert [key[2] for key in live_like._programs] == [2]
+
+
 def test_a_batch_is_run_picture_by_picture(cache: GraphCache) -> None:
     network = wrapped(small_network("tiny"), cache)
     images_bchw = torch.randn(3, 3, *TINY_HW, generator=torch.Generator().manual_seed(1))
@@ -149,8 +202,8 @@ def test_what_torch_runs_is_torchs_depth(cache: GraphCache, monkeypatch: pytest.
 def test_a_precision_that_is_off_too_far_is_refused_and_the_next_one_tried(
     cache: GraphCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(_network: object, _graph: object, _size_hw: object, precision: str) -> Facts:
-        return Facts(error=0.5 if precision == "bfloat16" else 0.0, torch_ms=20.0, openvino_ms=10.0)
+    def measured(_network: object, program: openvino_graph.Program, _size_hw: object) -> Facts:
+        return Facts(error=0.5 if program.precision == "bfloat16" else 0.0, torch_ms=20.0, openvino_ms=10.0)
 
     monkeypatch.setattr(openvino_network, "measure", measured)
     network = small_network("tiny")
@@ -262,11 +315,12 @@ def test_measuring_finds_a_right_graph_right_and_a_wrong_one_wrong() -> None:
     torch.manual_seed(5)
     other.head.predict = nn.Conv2d(other.head.predict.in_channels, 4, 3, padding=1)
     graph = openvino_graph.convert(network, TINY_HW)
-    right = openvino_network.measure(network, graph, TINY_HW, "float32")
+    program = openvino_graph.Program(network, graph, "float32", lanes=1, threads=1)
+    right = openvino_network.measure(network, program, TINY_HW)
     assert right.error <= TOLERANCES["float32"]
     assert right.torch_ms > 0
     assert right.openvino_ms > 0
-    assert openvino_network.measure(other, graph, TINY_HW, "float32").error > TOLERANCES["bfloat16"]
+    assert openvino_network.measure(other, program, TINY_HW).error > TOLERANCES["bfloat16"]
 
 
 def test_padding_tiles_and_cameras_work_on_top(cache: GraphCache) -> None:

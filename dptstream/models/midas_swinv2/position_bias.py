@@ -54,7 +54,9 @@ def _log_spaced_offsets(window_hw: tuple[int, int], unit: int, device: torch.dev
     height, width = window_hw
     rows = torch.arange(1 - height, height, device=device, dtype=torch.float32)
     columns = torch.arange(1 - width, width, device=device, dtype=torch.float32)
-    scaled_k2 = torch.cartesian_prod(rows, columns).view(-1, 2) * 8 / unit
+    # Every pair, written with operations that converters know as well.
+    pairs_k2 = torch.stack((rows.repeat_interleave(len(columns)), columns.repeat(len(rows))), dim=-1)
+    scaled_k2 = pairs_k2 * 8 / unit
     return scaled_k2.sign() * (scaled_k2.abs() + 1).log2() / log2(8)
 
 
