@@ -2,7 +2,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,8 @@ from dptstream.errors import MissingExtraError, SinkError
 from dptstream.sources.recording import read_recording
 from dptstream.viewer import graphics
 from dptstream.wire import FrameMessage, RawColor
+from dptstream.wire.subscriber import Subscriber
+from tests.waiting import wait_until
 from tests.wire.feeding import numbered_frame, publisher_process
 
 SIZE = ("--window", "160x96")
@@ -81,7 +82,7 @@ def test_a_window_opens_on_a_display_and_closes_after_its_frames(folder: Path) -
             assert server.stdout is not None
             environment = os.environ | {"DISPLAY": f":{server.stdout.readline().strip()}"}
             words = [sys.executable, "-m", "dptstream", "view", str(folder), "--frames", "2", *SIZE]
-            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
         finally:
             server.terminate()
     assert done.returncode == 0, done.stderr
@@ -230,14 +231,13 @@ def test_flags_travel_as_they_were_given() -> None:
 
 
 def test_a_feed_is_recorded_until_the_key_is_pressed_again(tmp_path: Path) -> None:
-    with publisher_process("tcp://127.0.0.1:*", 20, 16, 24) as (_, endpoint):
+    with publisher_process("tcp://127.0.0.1:*", 20, 16, 24) as (_, endpoint), Subscriber(endpoint) as watching:
         begin = recorder(endpoint, None)
         assert begin is not None
         end = begin(tmp_path / "take.mkv")
-        deadline = time.monotonic() + 30
-        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        wait_until(lambda: list(tmp_path.iterdir()))
+        count = watching.stats.received + 20
+        wait_until(lambda: watching.stats.received >= count)
         end()
     assert len(list(read_recording(tmp_path / "take.mkv"))) > 3
 

@@ -33,6 +33,6 @@ def test_a_feed_is_viewed_where_torch_and_pyav_cannot_be_imported(tmp_path: Path
     (tmp_path / "sitecustomize.py").write_text(BLOCKED)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     words = [sys.executable, "-m", "tests.viewer.without_torch"]
-    done = subprocess.run(words, env=environment, cwd=ROOT, text=True, capture_output=True, timeout=250)
+    done = subprocess.run(words, env=environment, cwd=ROOT, text=True, capture_output=True, timeout=800)
     assert done.returncode == 0, done.stderr
     assert "viewed a feed without torch and av" in done.stdout
