@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ..viewer.settings import EDGE_THRESHOLD, FAR_UNITS, NEAR_UNITS
+
 if TYPE_CHECKING:
     from ..viewer.settings import ViewSettings
     from ..wire.keys import ClientKeys
@@ -23,13 +25,13 @@ class LookFlags:
     """Colours of the picture, or by depth."""
     color_range: Annotated[str, tyro.conf.arg(metavar="equalized|fixed|NEAR,FAR")] = "equalized"
     """Colours by depth: over the frame's histogram, over the feed's range, or between two distances."""
-    near: float = 1.0
+    near: float = NEAR_UNITS
     """Distance given to the near end of relative inverse depth, which has no unit."""
-    far: float = 10.0
+    far: float = FAR_UNITS
     """Distance given to its far end; metric depth is taken as it is."""
     cut_far: bool = False
     """Leave out the backdrop at the far end, such as the sky."""
-    edge_threshold: float = 0.03
+    edge_threshold: float = EDGE_THRESHOLD
     """Largest step from pixel to pixel that is no edge, as a share of the distance, for a map 640 pixels wide; 0 cuts
     nothing."""
     sharpen_edges: bool = False

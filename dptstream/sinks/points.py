@@ -10,7 +10,7 @@ from .mapping import nearness
 
 NEAR_UNITS = 1.0
 """Distance given to the near end of the range of relative inverse depth, in scene units."""
-FAR_UNITS = 10.0
+FAR_UNITS = 4.0
 """Distance given to the far end of the range of relative inverse depth, in scene units."""
 
 
@@ -20,7 +20,7 @@ def distances(
     """Return distances along the optical axis; 0 where there is none.
 
     Depth, metric or relative, is a distance already. Relative inverse depth lacks a scale and a shift:
-    the ends of its range are set to 1 and 10 units and what lies between goes by the inverse, which
+    the ends of its range are set to 1 and 4 units and what lies between goes by the inverse, which
     keeps straight things straight if the unknown shift is guessed well, and looks plausible if not.
     """
     if kind is DepthKind.RELATIVE_INVERSE:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingExtraError
+from .cloud import square_corners
 from .graphics import PACKAGES, load_open3d
 from .hud import NEAREST, Lettering, lettering
 from .poses import Frame, Lens, Pose
@@ -77,25 +78,53 @@ class Canvas:
 
     def put(self, drawing: Drawing, settings: ViewSettings) -> None:
         """Show a frame instead of the last one; the eye stays where it is."""
-        geometry = self._o3d.geometry
-        vertices, colors = (self._o3d.utility.Vector3dVector(array) for array in (drawing.vertices, drawing.colors))
-        kind = geometry.PointCloud if drawing.triangles is None else geometry.TriangleMesh
+        surface = drawing.settings.mode == "surface"
+        kind = self._o3d.geometry.TriangleMesh if surface else self._o3d.geometry.PointCloud
         fresh = not isinstance(self._shape, kind)
         if fresh:
             if self._shape is not None:
                 self._window.remove_geometry(self._shape, reset_bounding_box=False)
             self._shape = kind()
-        if drawing.triangles is None:
-            self._shape.points, self._shape.colors = vertices, colors
+        if surface:
+            self._fill_surface(drawing)
         else:
-            self._shape.vertices, self._shape.vertex_colors = vertices, colors
-            self._shape.triangles = self._o3d.utility.Vector3iVector(drawing.triangles)
+            self._fill_points(drawing)
         if fresh:
             self._window.add_geometry(self._shape, reset_bounding_box=self._frame is None)
         else:
             self._window.update_geometry(self._shape)
         self._window.get_render_option().point_size = float(settings.point_size)
         self._stale = True
+
+    def _fill_points(self, drawing: Drawing) -> None:
+        """Write what is drawn into Open3D's own memory: to hand over arrays would copy each of them twice.
+
+        Points that are left out stand where the first one stands: that costs less than to close the gaps.
+        """
+        cloud, left_out = drawing.cloud, drawing.left_out
+        first = int(cloud.keep.argmax())
+        points, colors = (self._room(name, cloud.keep.size) for name in ("points", "colors"))
+        np.copyto(points, cloud.grid.reshape(-1, 3))
+        np.multiply(cloud.colors.reshape(-1, 3), 1 / 255, out=colors)
+        points[left_out], colors[left_out] = points[first] if drawing.count else 0.0, colors[first]
+
+    def _fill_surface(self, drawing: Drawing) -> None:
+        """As for points; triangles that are left out lose their area."""
+        cloud = drawing.cloud
+        np.copyto(self._room("vertices", cloud.keep.size), cloud.grid.reshape(-1, 3))
+        np.multiply(cloud.colors.reshape(-1, 3), 1 / 255, out=self._room("vertex_colors", cloud.keep.size))
+        triangles = self._room("triangles", cloud.solid.size * 2).reshape(-1, 6)
+        np.copyto(triangles, square_corners(*cloud.keep.shape))
+        triangles[drawing.left_out] = 0
+
+    def _room(self, name: str, rows: int) -> NDArray[Any]:
+        """Return one of the shape's own arrays, (rows, 3), to be written to."""
+        if len(getattr(self._shape, name)) != rows:
+            utility = self._o3d.utility
+            empty = np.zeros((rows, 3), np.int32 if name == "triangles" else np.float64)
+            vector = utility.Vector3iVector if name == "triangles" else utility.Vector3dVector
+            setattr(self._shape, name, vector(empty))
+        return np.asarray(getattr(self._shape, name))
 
     def look(self, pose: Pose, frame: Frame, lens: Lens) -> None:
         """Put the eye somewhere.

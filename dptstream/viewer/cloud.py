@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from ..geometry import DepthKind, Intrinsics, unproject
 from ..wire import DepthPlane, FrameMessage, RawColor
 from .colors import by_depth, picked
+from .edges import all_corners, edge_masks, sharpened
 from .settings import Axes, ViewSettings
 
 _FAR_SHARE = 0.02
 """What lies within this share of the inverse range from its far end counts as backdrop."""
-_BLUR_SHARE = 1 / 160
-"""How far networks blur jumps, as a share of the picture's width."""
 
 _FROM_OPENCV: dict[Axes, tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = {
     "opencv": ((0, 1), (1, 1), (2, 1)),
@@ -51,16 +50,16 @@ class Cloud:
 
     def surface(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int32]]:
         """Return (N, 3) vertices, their (N, 3) colours and (M, 3) triangles, seen counter-clockwise by the camera."""
-        corners = self.triangles()
+        corners = self._triangles()
         used = np.zeros(self.keep.size, bool)
         used[corners.reshape(-1)] = True
         numbers = np.cumsum(used, dtype=np.int32) - np.int32(1)
         flat, colors = self.grid.reshape(-1, 3), self.colors.reshape(-1, 3)
         return flat[used], colors[used], numbers[corners]
 
-    def triangles(self) -> NDArray[np.int32]:
+    def _triangles(self) -> NDArray[np.int32]:
         """Return the (M, 3) triangles as indices into the flattened grid, seen counter-clockwise by the camera."""
-        corners = _quad_corners(*self.keep.shape)[self.solid.reshape(-1)]
+        corners = square_corners(*self.keep.shape)[self.solid.reshape(-1)]
         if self.axes == "unity":  # left-handed: there the camera's counter-clockwise is clockwise
             corners = np.ascontiguousarray(corners[:, (0, 2, 1, 3, 5, 4)])
         return corners.reshape(-1, 3)
@@ -107,12 +106,13 @@ def cloud_of(
     """
     kind = message.depth.kind
     distance_hw, camera = _strided(distance_hw, camera, settings.stride)
+    tolerance = settings.edge_tolerance(distance_hw.shape[1])
     if settings.sharpen_edges:
-        distance_hw = sharpened(distance_hw, settings.edge_tolerance(distance_hw.shape[1]))
-    keep, solid = _masks(distance_hw, settings)
+        distance_hw = sharpened(distance_hw, tolerance)
+    keep, solid = edge_masks(distance_hw, tolerance if settings.edge_cut else None)
     if settings.cut_far and kind is DepthKind.RELATIVE_INVERSE:
         keep &= distance_hw < _backdrop(settings)
-        solid &= _all_corners(keep)
+        solid &= all_corners(keep)
     if picture is None and isinstance(message.color, RawColor):
         picture = message.color.pixels
     if settings.color == "picture" and picture is not None:
@@ -151,7 +151,7 @@ def distances(
                 values *= np.float32(settings.far / high)
             values[~(values > 0)] = 0
             return values
-    np.nan_to_num(values, copy=False, nan=0.0)
+    np.copyto(values, np.float32(0), where=np.isnan(values))
     return values
 
 
@@ -162,54 +162,6 @@ def camera_of(message: FrameMessage, settings: ViewSettings) -> Intrinsics:
         return camera
     focal_px = camera.width / 2 / math.tan(math.radians(settings.fov_x_deg) / 2)
     return replace(camera, fx=focal_px, fy=focal_px * camera.fy / camera.fx, origin="user")
-
-
-def jumps(distance_hw: NDArray[np.float32], tolerance: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return where depth jumps: (H, W - 1) to the right neighbour, and (H - 1, W) to the one below.
-
-    A jump is a step larger than ``tolerance`` times the nearer distance, or one to a pixel without a value.
-    """
-    reach = distance_hw * np.float32(1 + tolerance)
-    across = (distance_hw[:, 1:] > reach[:, :-1]) | (distance_hw[:, :-1] > reach[:, 1:])
-    down = (distance_hw[1:] > reach[:-1]) | (distance_hw[:-1] > reach[1:])
-    return across, down
-
-
-def sharpened(distance_hw: NDArray[np.float32], tolerance: float) -> NDArray[np.float32]:
-    """Return the map with pixels that hang within a jump moved to its nearer or farther side; 0 stays 0.
-
-    Networks blur jumps over several pixels, which then fly in mid-air or stretch surfaces. Where the distances around a
-    pixel span more than a slope may, and it lies on neither end, it goes to the end that is closer in inverse depth.
-
-    Args:
-        distance_hw: (H, W) distances, 0 where there is none.
-        tolerance: Step from pixel to pixel that is no jump, as in ``jumps``.
-    """
-    reach = max(1, round(_BLUR_SHARE * distance_hw.shape[1]))
-    near = _extreme(np.where(distance_hw > 0, distance_hw, np.float32(np.inf)), np.minimum, reach)
-    far = _extreme(distance_hw, np.maximum, reach)
-    within = np.float32(1 + tolerance)
-    floating = far > near * np.float32(1 + tolerance * (2 * reach + 1))
-    floating &= (distance_hw > near * within) & (distance_hw * within < far)
-    found, front, back = distance_hw[floating], near[floating], far[floating]
-    out = distance_hw.copy()
-    out[floating] = np.where(found * (front + back) < 2 * front * back, front, back)
-    return out
-
-
-def _extreme(values: NDArray[np.float32], pick: np.ufunc, reach: int) -> NDArray[np.float32]:
-    """Return the smallest or largest value up to ``reach`` pixels away along both axes."""
-    for axis in (0, 1):
-        left = min(reach, values.shape[axis] - 1)
-        done = 0
-        while left > 0:  # steps that grow cover a wide reach in few passes
-            step = min(left, 2 * done + 1)
-            lines = np.moveaxis(values, axis, 0)
-            spread = lines.copy()
-            pick(spread[step:], lines[:-step], out=spread[step:])
-            pick(spread[:-step], lines[step:], out=spread[:-step])
-            values, left, done = np.moveaxis(spread, 0, axis), left - step, done + step
-    return values
 
 
 def turned(points: NDArray[np.float32], axes: Axes) -> NDArray[np.float32]:
@@ -234,25 +186,6 @@ def _strided(
     height, width = picked.shape
     moved = {name: (getattr(camera, name) - first - 0.5) / stride + 0.5 for name in ("cx", "cy")}
     return picked, replace(camera, fx=camera.fx / stride, fy=camera.fy / stride, width=width, height=height, **moved)
-
-
-def _masks(distance_hw: NDArray[np.float32], settings: ViewSettings) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    keep = distance_hw > 0
-    solid = _all_corners(keep)
-    if settings.edge_cut and min(distance_hw.shape) > 1:
-        across, down = jumps(distance_hw, settings.edge_tolerance(distance_hw.shape[1]))
-        beside = np.zeros_like(keep)
-        beside[:, 1:] = across
-        beside[:, :-1] |= across
-        beside[1:] |= down
-        beside[:-1] |= down
-        keep &= ~beside
-        solid &= ~(across[1:] | across[:-1] | down[:, 1:] | down[:, :-1])
-    return keep, solid
-
-
-def _all_corners(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(keep[1:, 1:] & keep[1:, :-1] & keep[:-1, 1:] & keep[:-1, :-1])
 
 
 def _backdrop(settings: ViewSettings) -> np.float32:
@@ -285,8 +218,8 @@ def _thinned(grid: NDArray[np.float32], keep: NDArray[np.bool_], voxel: float) -
 
 
 @functools.lru_cache(maxsize=4)
-def _quad_corners(height: int, width: int) -> NDArray[np.int32]:
-    """Return ((H - 1) * (W - 1), 6) indices: two triangles between each four neighbours."""
+def square_corners(height: int, width: int) -> NDArray[np.int32]:
+    """Return ((H - 1) * (W - 1), 6) indices: two triangles in each square of four neighbours. Not to be written to."""
     corner = (np.arange(height - 1, dtype=np.int32)[:, None] * width + np.arange(width - 1, dtype=np.int32)).reshape(-1)
     right, below = corner + 1, corner + width
     return np.stack([corner, below, right, right, below, below + 1], axis=1)

@@ -16,8 +16,14 @@ Holes = Literal["left", "farthest", "nearest"]
 
 NEAR_UNITS = 1.0
 """Distance given to the near end of relative inverse depth, scene units."""
-FAR_UNITS = 10.0
-"""Distance given to the far end of relative inverse depth, scene units: what `convert` writes into PLY files."""
+FAR_UNITS = 4.0
+"""Distance given to the far end of relative inverse depth, scene units; `convert` writes the same into PLY files.
+
+Rooms and streets end about four times as far away as they begin. More stretches what lies in the middle, and with it every
+fault of the network: distance goes by the inverse, so its faults by the distance squared.
+"""
+EDGE_THRESHOLD = 0.03
+"""Largest step from pixel to pixel that is no jump, as a share of the nearer distance, for a map 640 pixels wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +136,9 @@ class ViewSettings:
     """Leave that backdrop out."""
     edge_cut: bool = True
     """Cut surfaces, and leave points out, where depth jumps."""
-    edge_threshold: float = 0.03
-    """Largest step from pixel to pixel that is no jump, as a share of the nearer distance, for a map 640 pixels wide;
-    see ``edge_tolerance``."""
+    edge_threshold: float = EDGE_THRESHOLD
+    """Largest step from pixel to pixel that is no jump, as a share of the nearer distance, for a map 640 pixels wide; see
+    ``edge_tolerance``. Larger ones are none either where they go on for a while, as on a floor seen at a grazing angle."""
     sharpen_edges: bool = False
     """Move what hangs within a jump, where networks blur it, to its nearer or farther side; takes a while."""
     stride: int = 1

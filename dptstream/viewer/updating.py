@@ -12,27 +12,23 @@ from ..wire import FrameMessage
 from .cloud import Cloud
 from .feeds import Feed
 from .scene import Scene
-from .settings import Mode, ViewSettings
+from .settings import ViewSettings
 
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """A frame, in the form in which Open3D takes it fast: float64 without gaps."""
+    """A frame, and what of it is drawn."""
 
     message: FrameMessage
     """What it was made of."""
     settings: ViewSettings
     """And how."""
     cloud: Cloud
-    """What it shows."""
-    vertices: NDArray[np.float64]
-    """(N, 3)"""
-    colors: NDArray[np.float64]
-    """(N, 3), 0 to 1."""
-    triangles: NDArray[np.int32] | None
-    """(M, 3) of a surface; None for points."""
+    """What it shows, in OpenCV's axes."""
+    left_out: NDArray[np.intp]
+    """Places in the grid of points, or of squares of a surface, that are not drawn."""
     count: int
     """Points that are seen; of a surface, its vertices."""
     milliseconds: float
@@ -43,26 +39,9 @@ def draw(scene: Scene, message: FrameMessage, settings: ViewSettings) -> Drawing
     """Return ``message`` ready to be drawn; always in OpenCV's axes."""
     began = time.perf_counter()
     cloud = scene.cloud(message, replace(settings, axes="opencv"))
-    vertices, colors, triangles, count = arrays(cloud, settings.mode)
-    return Drawing(message, settings, cloud, vertices, colors, triangles, count, (time.perf_counter() - began) * 1000)
-
-
-def arrays(cloud: Cloud, mode: Mode) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32] | None, int]:
-    """Return vertices, colours, triangles and how many points are seen.
-
-    Points that are left out stand where the first one stands: that costs less than to close the gaps, and the number
-    stays the same from frame to frame.
-    """
-    vertices = cloud.grid.reshape(-1, 3).astype(np.float64)
-    colors = np.multiply(cloud.colors.reshape(-1, 3), 1 / 255, dtype=np.float64)
-    keep = cloud.keep.reshape(-1)
-    count = int(np.count_nonzero(keep))
-    if mode == "surface":
-        return vertices, colors, cloud.triangles(), count
-    if 0 < count < keep.size:
-        first, gone = int(keep.argmax()), np.flatnonzero(~keep)
-        vertices[gone], colors[gone] = vertices[first], colors[first]
-    return vertices, colors, None, count
+    left_out = np.flatnonzero(~(cloud.solid if settings.mode == "surface" else cloud.keep))
+    count = int(np.count_nonzero(cloud.keep))
+    return Drawing(message, settings, cloud, left_out, count, (time.perf_counter() - began) * 1000)
 
 
 class Updater:

@@ -128,4 +128,4 @@ def test_a_plane_seen_as_relative_inverse_depth_stays_a_plane() -> None:
 def test_a_ply_of_relative_inverse_depth_tells_its_mapping(tmp_path: Path) -> None:
     run(FolderOptions(tmp_path, ("ply",)), frames=[toy_frame(0)])
     header, _ = read_ply(tmp_path / "toy.1001.ply")
-    assert any("set to 10 to 1 units" in line for line in header)
+    assert any("set to 4 to 1 units" in line for line in header)

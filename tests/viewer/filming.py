@@ -11,6 +11,7 @@ from dptstream.wire import DepthPlane, FrameMessage, RawColor
 from tests.wire.making import make_frame
 
 WIDTH, HEIGHT = 96, 54
+STREET_WH = 192, 108
 
 
 def film(**settings: Any) -> SyntheticSource:
@@ -55,3 +56,16 @@ def exact_points(depth: NDArray[np.float32], fov_x_deg: float = 75.0) -> NDArray
             y = (row + 0.5 - height / 2) / (width / 2) * tangent
             points[row, column] = np.array([x, y, 1.0]) * float(depth[row, column])
     return points
+
+
+def street(*, box: bool = False) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return (H, W) distances and what is seen: a floor and walls at grazing angles up to an end wall, and maybe a box."""
+    width, height = STREET_WH
+    x = ((np.arange(width) + 0.5) / width - 0.5)[None] * 1.2
+    y = ((np.arange(height) + 0.5) / width - height / width / 2)[:, None] * 1.2
+    inverse = [y / 0.4 + 0 * x, -x / 0.7 + 0 * y, x / 0.7 + 0 * y, np.full((height, width), 1 / 30)]
+    if box:
+        face = (np.abs(x - 0.1) < 0.09) & (np.abs(y + 0.02) < 0.1)
+        inverse.append(np.where(face, 1 / 2.5, -1.0))
+    stacked = np.stack(inverse)
+    return (1 / stacked.max(axis=0)).astype(np.float32), stacked.argmax(axis=0)

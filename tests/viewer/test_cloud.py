@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dptstream.geometry import DepthKind
+from dptstream.sinks.points import FAR_UNITS, NEAR_UNITS
 from dptstream.viewer.cloud import Cloud, camera_of, distances, make_cloud
 from dptstream.viewer.settings import Axes, ViewSettings
 from dptstream.wire import DepthPlane, RawColor
@@ -59,6 +60,10 @@ def test_relative_inverse_depth_lies_between_near_and_far_whatever_its_scale_and
         found = distances(relative_inverse(truth, scale, shift), ViewSettings())
         assert found.min() == pytest.approx(ViewSettings().near, rel=1e-3)
         assert found.max() == pytest.approx(ViewSettings().far, rel=1e-2)
+
+
+def test_what_is_converted_has_the_same_shape_as_what_is_viewed() -> None:
+    assert (NEAR_UNITS, FAR_UNITS) == (ViewSettings().near, ViewSettings().far)
 
 
 def test_a_plane_stays_a_plane_when_the_shift_is_unknown() -> None:

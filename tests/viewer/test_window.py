@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from dptstream.errors import DptStreamError, MissingExtraError
 from dptstream.geometry import DepthKind, Intrinsics
 from dptstream.viewer import graphics
+from dptstream.viewer.canvas import Canvas
 from dptstream.viewer.cloud import make_cloud
 from dptstream.viewer.feeds import FeedStatus
 from dptstream.viewer.poses import Frame, Lens, frame_of, orbited, own_view, swing
+from dptstream.viewer.scene import Scene
 from dptstream.viewer.settings import ViewSettings
 from dptstream.viewer.shots import film_orbit, snapshot
-from dptstream.viewer.updating import Updater, arrays
+from dptstream.viewer.updating import Updater, draw
 from dptstream.viewer.window import Tools, Window
 from dptstream.wire import DepthPlane, FrameMessage, RawColor
 
@@ -192,13 +194,47 @@ def test_a_frame_without_points_has_a_view_all_the_same() -> None:
     assert np.isfinite(orbited(frame, (0.5, 0.5), yaw_deg=20)).all()
 
 
+@pytest.mark.usefixtures("drawn")
 def test_points_left_out_are_hidden_behind_one_that_is_shown() -> None:
-    cloud = make_cloud(two_walls(), ViewSettings())
-    vertices, colors, triangles, count = arrays(cloud, "points")
-    assert triangles is None
-    assert (len(vertices), count) == (cloud.keep.size, int(cloud.keep.sum()))
-    assert len(np.unique(vertices, axis=0)) == count
-    assert colors.max() == 1.0
+    drawing = draw(Scene(), two_walls(), ViewSettings())
+    with Canvas("test", SIZE_WH, visible=False) as canvas:
+        canvas.put(drawing, drawing.settings)
+        points, colors = np.asarray(canvas._shape.points), np.asarray(canvas._shape.colors)
+        assert len(points) == drawing.cloud.keep.size
+        assert len(np.unique(points, axis=0)) == drawing.count == drawing.cloud.keep.sum() < len(points)
+        assert (colors.min(), colors.max()) == (0.0, 1.0)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_frame_all_of_whose_points_are_cut_shows_none() -> None:
+    noise = np.random.default_rng(3).uniform(1, 9, (30, 40)).astype(np.float32)
+    drawing = draw(Scene(), filmed(depth=DepthPlane(noise, DepthKind.METRIC, 1, 9)), ViewSettings(edge_threshold=1e-5))
+    assert drawing.count == 0
+    with Canvas("test", SIZE_WH, visible=False) as canvas:
+        canvas.put(drawing, drawing.settings)
+        assert not np.asarray(canvas._shape.points).any()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_surface_that_is_drawn_is_the_one_that_is_saved() -> None:
+    drawing = draw(Scene(), two_walls(), ViewSettings(mode="surface"))
+    with Canvas("test", SIZE_WH, visible=False) as canvas:
+        for _ in range(2):  # the second time into the same memory
+            canvas.put(drawing, drawing.settings)
+            corners = np.asarray(canvas._shape.triangles)
+            drawn = np.asarray(canvas._shape.vertices)[corners[corners.any(axis=1)]]
+    vertices, _, triangles = drawing.cloud.surface()
+    np.testing.assert_array_equal(drawn, vertices[triangles])
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_frame_of_another_size_is_drawn_as_if_it_were_the_first() -> None:
+    first, second = (filmed(source=film(width=width, height=54)) for width in (96, 60))
+    settings = ViewSettings(point_size=4)
+    with Canvas("test", SIZE_WH, visible=False) as canvas:
+        for message in (first, second):
+            canvas.put(draw(Scene(), message, settings), settings)
+        assert len(np.asarray(canvas._shape.points)) == 60 * 54
 
 
 def test_new_settings_change_the_frame_that_is_shown_even_when_none_comes() -> None:
@@ -209,7 +245,7 @@ def test_new_settings_change_the_frame_that_is_shown_even_when_none_comes() -> N
         second = updater.take(5)
         assert second is not None
         assert second.message is first.message
-        assert second.triangles is not None
+        assert second.settings.mode == "surface"
 
 
 def test_a_frozen_picture_stays_and_can_still_be_shown_otherwise() -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from dptstream.geometry import DepthKind
 from dptstream.viewer.feeds import FeedStatus
-from dptstream.viewer.settings import Filters, HoleFilling, ViewSettings
+from dptstream.viewer.settings import Filters, HoleFilling, Mode, ViewSettings
 from dptstream.wire import DepthPlane
 
+from ..filming import street
 from .browsing import Window
 from .feeding import HEIGHT, HOLED, WIDTH, RecordingTransport, ScriptedFeed, distances, scene, serving, still
 
@@ -64,6 +65,21 @@ def test_edges_are_cut_in_the_picture_too(window: Window) -> None:
             window.tab.click("input[data-setting=edge_cut]")
         # Aside, whole edges are sheets from the box to the wall.
         assert drawn[False] > drawn[True] * 1.02
+
+
+@pytest.mark.parametrize("mode", ["points", "surface"])
+def test_slopes_at_a_grazing_angle_are_whole_in_the_picture_and_a_box_before_them_is_cut_out(
+    window: Window, mode: Mode
+) -> None:
+    for box in (False, True):
+        plane = DepthPlane(street(box=box)[0], DepthKind.METRIC, 1.0, 30.0)
+        with serving(still(scene(depth=plane)), settings=ViewSettings(mode=mode, point_size=1)) as server:
+            window.open(server.url)
+            pictures = []
+            for _ in range(2):
+                pictures.append(window.picture())
+                window.tab.click("input[data-setting=edge_cut]")
+        assert bool(np.abs(pictures[0] - pictures[1]).any()) == box
 
 
 def test_a_reload_connects_again(window: Window) -> None:

@@ -12,6 +12,7 @@ from dptstream.viewer.scene import Scene
 from dptstream.viewer.settings import Decimation, Filters, HoleFilling, Spatial, Temporal, Threshold, ViewSettings
 from dptstream.wire import DepthPlane
 
+from ..filming import street
 from .browsing import Window
 from .feeding import HOLED, RAMP, ScriptedFeed, distances, scene, serving, still
 
@@ -23,6 +24,8 @@ from .feeding import HOLED, RAMP, ScriptedFeed, distances, scene, serving, still
         (distances(), ViewSettings(edge_cut=False, fov_x_deg=90, axes="blender")),
         (distances(), ViewSettings(mode="surface")),
         (distances(), ViewSettings(mode="surface", axes="unity", stride=3)),
+        (street(box=True)[0], ViewSettings()),
+        (street(box=True)[0], ViewSettings(mode="surface", edge_threshold=0.01, stride=2)),
         (HOLED, ViewSettings(stride=2)),
         (HOLED, ViewSettings(filters=Filters(threshold=Threshold(enabled=True, minimum=1.5, maximum=2.5)))),
         (HOLED, ViewSettings(filters=Filters(decimation=Decimation(enabled=True)))),

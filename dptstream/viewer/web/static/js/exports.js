@@ -6,7 +6,7 @@ import { PLYExporter } from "three/addons/PLYExporter.js";
 import { colorAt, paletteFor } from "./colors.js";
 import { shownDistances } from "./distances.js";
 import { picturePixels } from "./frame.js";
-import { edgeTolerance, surfaceIndex } from "./relief.js";
+import { edgeTolerance, slopeLength, surfaceIndex } from "./relief.js";
 
 /** For each axis of a convention: which of OpenCV's it is, and its sign. */
 const AXES = {
@@ -82,18 +82,34 @@ function gridOf(relief, settings) {
       z[row * columns + column] = value >= low && value <= high ? value : 0;
     }
   }
-  return { columns, rows, z, backdrop: relief.uniforms.backdrop.value, tolerance: edgeTolerance(settings, columns) };
+  const backdrop = relief.uniforms.backdrop.value, tolerance = edgeTolerance(settings, columns);
+  return { columns, rows, z, backdrop, tolerance, slope: slopeLength(columns) };
 }
 
-function jumps(grid, one, other) {
-  const a = grid.z[one], b = grid.z[other];
-  return grid.tolerance > 0 && Math.max(a, b) > Math.min(a, b) * (1 + grid.tolerance);
+/** Whether depth jumps from a pixel to the one to its right (`ahead` 1) or below (`ahead` the columns): see shaders.js. */
+function jumps(grid, at, ahead) {
+  const { z, tolerance } = grid, here = z[at], there = z[at + ahead];
+  if (!(tolerance > 0) || Math.max(here, there) <= Math.min(here, there) * (1 + tolerance)) return false;
+  if (Math.min(here, there) === 0) return true;
+  const rise = 1 / there - 1 / here, upward = Math.sign(rise);
+  const foretold = Math.max(slopeFrom(grid, at, -ahead, -upward), slopeFrom(grid, at + ahead, ahead, upward), 0);
+  return Math.abs(rise) - foretold > tolerance / Math.max(here, there);
+}
+
+/** By how much inverse distance rises from pixel to pixel over a slope that begins at `at`; 0 where there is none. */
+function slopeFrom({ columns, rows, z, slope }, at, ahead, upward) {
+  const across = Math.abs(ahead) === 1, place = across ? at % columns : Math.floor(at / columns);
+  const last = place + 2 * slope * Math.sign(ahead);
+  if (last < 0 || last >= (across ? columns : rows)) return 0;
+  const middle = z[at + slope * ahead], end = z[at + 2 * slope * ahead];
+  if (!(middle > 0 && end > 0)) return 0;
+  return Math.min((1 / middle - 1 / z[at]) * upward, (1 / end - 1 / middle) * upward) / slope;
 }
 
 function besideJump(grid, at) {
   const { columns, rows } = grid, column = at % columns;
-  return (column > 0 && jumps(grid, at, at - 1)) || (column < columns - 1 && jumps(grid, at, at + 1))
-    || (at >= columns && jumps(grid, at, at - columns)) || (at < columns * (rows - 1) && jumps(grid, at, at + columns));
+  return (column > 0 && jumps(grid, at - 1, 1)) || (column < columns - 1 && jumps(grid, at, 1))
+    || (at >= columns && jumps(grid, at - columns, columns)) || (at < columns * (rows - 1) && jumps(grid, at, columns));
 }
 
 function wholeTriangles(grid) {
@@ -101,7 +117,7 @@ function wholeTriangles(grid) {
   for (let from = 0; from < all.length; from += 6) {
     const a = all[from], b = a + 1, c = a + columns, d = c + 1;
     if (!(Math.min(z[a], z[b], z[c], z[d]) > 0 && Math.max(z[a], z[b], z[c], z[d]) < grid.backdrop)) continue;
-    if (jumps(grid, a, b) || jumps(grid, c, d) || jumps(grid, a, c) || jumps(grid, b, d)) continue;
+    if (jumps(grid, a, 1) || jumps(grid, c, 1) || jumps(grid, a, columns) || jumps(grid, b, columns)) continue;
     for (let corner = 0; corner < 6; corner++) kept.push(all[from + corner]);
   }
   return kept;

@@ -10,6 +10,9 @@ const ENCODINGS = { "16UC1": 0, "16FC1": 1, "32FC1": 2 };
 /** Width of a map that `edge_threshold` is meant for: a finer one spreads a slope over more pixels. */
 const THRESHOLD_WIDTH = 640;
 
+/** Half of what a slope must last is this part of a map's width: more than networks blur a jump. */
+const SLOPES_ACROSS = 40;
+
 /** Pixels of the screen; points are that large at first. */
 const USUAL_POINT_SIZE = 3;
 
@@ -19,6 +22,11 @@ const LARGEST = 3e38;
 /** Step that counts as a jump in a map so wide, as a share of the nearer distance; 0 where jumps are not cut. */
 export function edgeTolerance(settings, columns) {
   return settings.edge_cut ? (settings.edge_threshold * THRESHOLD_WIDTH) / columns : 0;
+}
+
+/** Half the pixels that a slope must last, in a map so wide. */
+export function slopeLength(columns) {
+  return Math.max(1, Math.floor((columns + SLOPES_ACROSS / 2) / SLOPES_ACROSS));
 }
 
 /** Relief of one frame after the other. Several may show the same picture texture. */
@@ -40,7 +48,7 @@ export class Relief {
       codes: { value: null }, mapSize: { value: new THREE.Vector2() }, encoding: { value: 0 },
       scaleOffset: { value: new THREE.Vector2() }, inverse: { value: false }, mapping: { value: new THREE.Vector3() },
       limits: { value: new THREE.Vector2() }, backdrop: { value: 0 }, pictureShare: { value: new THREE.Vector2(1, 1) },
-      tolerance: { value: 0 }, stride: { value: 1 }, firstPixel: { value: 0 },
+      tolerance: { value: 0 }, slopeLength: { value: 1 }, stride: { value: 1 }, firstPixel: { value: 0 },
       camera: { value: new THREE.Vector4() }, pointSize: { value: 2 }, farthest: { value: 1 },
       picture: pictureUniform, palette: { value: this.#paletteTexture }, byDepth: { value: false },
       paletteRange: { value: new THREE.Vector2(0, 1) }, paletteInverse: { value: false },
@@ -104,6 +112,7 @@ export class Relief {
     uniforms.backdrop.value = Math.min(backdropDistance(depth, settings), LARGEST);
     uniforms.pictureShare.value.set(...this.pictureShare());
     uniforms.tolerance.value = edgeTolerance(settings, columns);
+    uniforms.slopeLength.value = slopeLength(columns);
     uniforms.stride.value = this.stride;
     uniforms.firstPixel.value = this.firstPixel;
     uniforms.camera.value.set(camera.fx, camera.fy, camera.cx, camera.cy);

@@ -15,6 +15,7 @@ uniform vec2 limits;         // nearest and farthest distance that count as valu
 uniform float backdrop;      // what lies so far or farther is left out
 uniform vec2 pictureShare;   // share of the picture that the map covers
 uniform float tolerance;     // largest step that is no jump, as a share of the nearer distance; 0: jumps are not cut
+uniform int slopeLength;     // half the pixels of the grid that a slope must last
 uniform int stride;
 uniform int firstPixel;
 
@@ -42,9 +43,30 @@ float distanceAt(ivec2 pixel) {
   return along > 0.0 && along >= limits.x && along <= limits.y ? along : 0.0;
 }
 
-// No value beside a value is a jump, as in viewer/cloud.py.
-bool jumps(float one, float other) {
-  return max(one, other) > min(one, other) * (1.0 + tolerance);
+ivec2 lastPixel() {
+  return (mapSize - 1 - firstPixel) / stride * stride + firstPixel;
+}
+
+// 0 outside the grid of pixels that are drawn.
+float distanceInside(ivec2 pixel) {
+  bool inside = all(greaterThanEqual(pixel, ivec2(firstPixel))) && all(lessThanEqual(pixel, lastPixel()));
+  return inside ? distanceAt(pixel) : 0.0;
+}
+
+// By how much inverse distance rises from pixel to pixel over a slope that begins at pixel; 0 where there is none.
+float slopeFrom(ivec2 pixel, float here, ivec2 ahead, float upward) {
+  float middle = distanceInside(pixel + ahead * slopeLength), end = distanceInside(pixel + ahead * slopeLength * 2);
+  if (middle == 0.0 || end == 0.0) return 0.0;
+  return min((1.0 / middle - 1.0 / here) * upward, (1.0 / end - 1.0 / middle) * upward) / float(slopeLength);
+}
+
+// Whether depth jumps from a pixel to the next one: as viewer/edges.py, which says why.
+bool jumps(ivec2 pixel, float here, ivec2 ahead, float there) {
+  if (max(here, there) <= min(here, there) * (1.0 + tolerance)) return false;
+  if (min(here, there) == 0.0) return true;
+  float rise = 1.0 / there - 1.0 / here, upward = sign(rise);
+  float foretold = max(slopeFrom(pixel, here, -ahead, -upward), slopeFrom(pixel + ahead, there, ahead, upward));
+  return abs(rise) - max(foretold, 0.0) > tolerance / max(here, there);
 }
 `;
 
@@ -77,11 +99,11 @@ void main() {
 #ifdef POINTS
   bool cut = z == 0.0 || z >= backdrop;
   if (!cut && tolerance > 0.0) {
-    // At the map's border a pixel is its own neighbour, which is no jump.
-    ivec2 last = (mapSize - 1 - firstPixel) / stride * stride + firstPixel;
-    ivec2 before = max(pixel - stride, ivec2(firstPixel)), after = min(pixel + stride, last);
-    cut = jumps(z, distanceAt(ivec2(before.x, pixel.y))) || jumps(z, distanceAt(ivec2(after.x, pixel.y)))
-       || jumps(z, distanceAt(ivec2(pixel.x, before.y))) || jumps(z, distanceAt(ivec2(pixel.x, after.y)));
+    ivec2 last = lastPixel(), x = ivec2(stride, 0), y = ivec2(0, stride);
+    cut = (pixel.x > firstPixel && jumps(pixel, z, -x, distanceAt(pixel - x)))
+       || (pixel.x < last.x && jumps(pixel, z, x, distanceAt(pixel + x)))
+       || (pixel.y > firstPixel && jumps(pixel, z, -y, distanceAt(pixel - y)))
+       || (pixel.y < last.y && jumps(pixel, z, y, distanceAt(pixel + y)));
   }
   if (cut) {
     gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
@@ -121,13 +143,13 @@ out vec4 shown;
 
 void main() {
   // The four neighbours that this piece of surface hangs on: it is whole only where all have a distance and none jumps.
+  ivec2 x = ivec2(stride, 0), y = ivec2(0, stride);
   ivec2 corner = ivec2(floor(gridAt)) * stride + firstPixel;
-  ivec2 last = (mapSize - 1 - firstPixel) / stride * stride + firstPixel;
-  corner = clamp(corner, ivec2(firstPixel), last - stride);
-  float a = distanceAt(corner), b = distanceAt(corner + ivec2(stride, 0));
-  float c = distanceAt(corner + ivec2(0, stride)), d = distanceAt(corner + stride);
+  corner = clamp(corner, ivec2(firstPixel), lastPixel() - stride);
+  float a = distanceAt(corner), b = distanceAt(corner + x), c = distanceAt(corner + y), d = distanceAt(corner + stride);
   if (min(min(a, b), min(c, d)) == 0.0 || max(max(a, b), max(c, d)) >= backdrop) discard;
-  if (tolerance > 0.0 && (jumps(a, b) || jumps(c, d) || jumps(a, c) || jumps(b, d))) discard;
+  if (tolerance > 0.0 && (jumps(corner, a, x, b) || jumps(corner + y, c, x, d)
+                       || jumps(corner, a, y, c) || jumps(corner + x, b, y, d))) discard;
   float share = ((paletteInverse ? 1.0 / along : along) - paletteRange.x) / (paletteRange.y - paletteRange.x);
   vec3 color = byDepth ? texture(palette, vec2(clamp(share, 0.0, 1.0), 0.5)).rgb : texture(picture, pictureAt).rgb;
   shown = vec4(color, 1.0);
