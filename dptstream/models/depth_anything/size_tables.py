@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,10 @@ class SizeTables:
     def __init__(self) -> None:
         self._tables: dict[Key, Tensor] = {}
         self._captured: dict[Key, Tensor] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SizeTables:
+        """Return an empty one: a copied network makes its own tables, while other threads go on filling these."""
+        return SizeTables()
 
     def clear(self) -> None:
         """Forget every table: what they were made from has changed."""

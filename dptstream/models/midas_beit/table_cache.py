@@ -28,6 +28,10 @@ class TableCache(nn.Module):
         self._captured: list[Tensor] = []
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> TableCache:
+        """Return an empty one: a copied network makes its own tables, while other threads go on filling these."""
+        return TableCache(self.capacity).train(self.training)
+
     def __len__(self) -> int:
         return len(self._tables)
 
