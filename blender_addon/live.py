@@ -167,7 +167,7 @@ def _show_newest(live: Connection) -> None:
     scene = next((scene for scene in bpy.data.scenes if scene.session_uid == live.scene_uid), None)
     shown = None if scene is None else live_object(scene)
     if shown is None:
-        disconnect("the live object was deleted or undone; Connect makes a new one")
+        disconnect("the live object was deleted, undone or made an ordinary mesh; Connect makes a new one")
         return
     _state.problem = why_paused(shown)
     if _state.problem:

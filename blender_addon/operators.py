@@ -30,7 +30,7 @@ class DPTSTREAM_OT_connect(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return _granted(cls, why_not_connect(context.scene.dptstream.endpoint))
+        return _granted(cls, why_not_connect(context.scene))
 
     def execute(self, context: Any) -> set[str]:
         is_new = live_object(context.scene) is None
@@ -125,7 +125,7 @@ class DPTSTREAM_OT_start_server(bpy.types.Operator):
                 {"ERROR"}, f"cannot start {preferences.python()}: {error.strerror}; name another in Preferences"
             )
             return {"CANCELLED"}
-        if live.connection() is None and not why_not_connect(context.scene.dptstream.endpoint):
+        if live.connection() is None and not why_not_connect(context.scene):
             bpy.ops.dptstream.connect()
         return {"FINISHED"}
 
@@ -185,10 +185,13 @@ class DPTSTREAM_OT_steer(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def why_not_connect(endpoint: str) -> str:
+def why_not_connect(scene: Any) -> str:
     """Return why one cannot connect just now; empty where one can."""
+    endpoint = scene.dptstream.endpoint
     if live.connection() is not None:
         return "connected already"
+    if scene.library is not None:
+        return "this scene is linked from another file: connect in one of this file's own"
     if not endpoint.strip():
         return "enter the address that dptstream serve says"
     if is_internet(endpoint) and not bpy.app.online_access:

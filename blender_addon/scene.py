@@ -23,9 +23,16 @@ _GREY = (0.5, 0.5, 0.5, 1.0)
 
 
 def live_object(scene: Any) -> Any | None:
-    """Return the object that shows live depth in ``scene``, or None where there is none or somebody deleted it."""
+    """Return the object that shows live depth in ``scene``, or None where there is none or somebody deleted it.
+
+    Nor is it one that was made an ordinary mesh, which is its user's, or that lies in another file: Blender crashes where
+    the geometry of such is changed.
+    """
     shown = scene.dptstream.shown
-    return shown if shown is not None and shown.name in scene.objects and shown.type == "MESH" else None
+    if shown is None or shown.name not in scene.objects or shown.type != "MESH":
+        return None
+    is_here = shown.library is None and shown.data.library is None
+    return shown if is_here and any(item.type == "NODES" for item in shown.modifiers) else None
 
 
 def live_modifier(shown: Any) -> Any | None:
@@ -42,7 +49,9 @@ def live_camera(scene: Any) -> Any | None:
 
 def make_live_object(scene: Any) -> Any:
     """Add the live object and its camera to ``scene``, still without a pixel."""
-    collection = scene.collection.children.get(COLLECTION_NAME)
+    # In a second scene it is called Depth Stream.001.
+    own = (item for item in scene.collection.children if item.name.startswith(COLLECTION_NAME) and item.library is None)
+    collection = next(own, None)
     if collection is None:
         collection = bpy.data.collections.new(COLLECTION_NAME)
         scene.collection.children.link(collection)

@@ -23,7 +23,8 @@ def connect(endpoint: str, **settings: Any) -> list[str]:
 
 def why_not_connect(endpoint: str) -> str:
     """Return why Connect is greyed for an address; empty where it is not."""
-    return str(part("operators").why_not_connect(endpoint))
+    bpy.context.scene.dptstream.endpoint = endpoint
+    return str(part("operators").why_not_connect(bpy.context.scene))
 
 
 def press(button: str, **choices: Any) -> list[str]:
@@ -225,6 +226,34 @@ def delete_camera() -> None:
 def users_of_deleted_cameras() -> int:
     """Return how many users keep cameras that are in no scene."""
     return sum(item.users for item in bpy.data.objects if item.type == "CAMERA" and not item.users_scene)
+
+
+def convert() -> int:
+    """Make the live object an ordinary mesh, as Object > Convert does; return its vertices."""
+    shown = _object()
+    bpy.context.view_layer.objects.active = shown
+    shown.select_set(True)
+    bpy.ops.object.convert(target="MESH")
+    return len(shown.data.vertices)
+
+
+def vertices_of(name: str) -> int:
+    """Return how many vertices an object has."""
+    return len(bpy.data.objects[name].data.vertices)
+
+
+def link_scene(path: str) -> None:
+    """Link the scene of another file, and look at it."""
+    with bpy.data.libraries.load(path, link=True) as (source, target):
+        target.scenes = source.scenes
+    bpy.context.window.scene = next(scene for scene in bpy.data.scenes if scene.library)
+
+
+def copy_scene_with_its_linked_object(path: str) -> None:
+    """Copy the linked scene of another file, whose collections and objects stay linked; look at the copy."""
+    with bpy.data.libraries.load(path, link=True) as (source, target):
+        target.scenes = source.scenes
+    bpy.context.window.scene = next(scene for scene in bpy.data.scenes if scene.library).copy()
 
 
 def enter_mode(mode: str, *, through_duplicate: bool = False) -> None:

@@ -92,9 +92,11 @@ def view_transform(name: str = "") -> str:
     return str(settings.view_transform)
 
 
-def remove_modifier() -> None:
-    """Remove the modifier that makes the surface."""
-    bpy.context.scene.dptstream.shown.modifiers.clear()
+def replace_modifier() -> None:
+    """Have a node group of one's own instead of the one that makes the surface."""
+    modifiers = bpy.context.scene.dptstream.shown.modifiers
+    modifiers.clear()
+    modifiers.new("Mine", "NODES").node_group = bpy.data.node_groups.new("Mine", "GeometryNodeTree")
 
 
 def load_clip(path: str) -> str:

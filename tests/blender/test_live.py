@@ -206,6 +206,40 @@ def test_frames_wait_while_the_live_mesh_is_edited(
         assert fresh.call("inside_live.surface_error")["error"] < TOLERANCE
 
 
+def test_a_live_object_made_an_ordinary_mesh_is_left_to_its_user(fresh: Blender, tmp_path: Path) -> None:
+    values = np.full((20, 32), 3.0, np.float32)
+    values[:, 16:] = 4.0
+    values[0] = np.nan
+    with feed(lambda n: slope(n, depth=DepthPlane(values, DepthKind.METRIC, 2.0, 4.0))) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        assert fresh.call("inside_live.convert") == 19 * 32
+        assert "ordinary mesh" in fresh.call("inside_live.pump_until_problem", text="ordinary mesh")
+        assert fresh.call("inside_live.connect", endpoint=endpoint) == ["FINISHED"]
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+        assert fresh.call("inside_live.vertices_of", name="Live Depth") == 19 * 32
+        fresh.call("inside_live.save", path=str(tmp_path / "kept.blend"))
+        fresh.call("inside_live.load", path=str(tmp_path / "kept.blend"))
+        assert fresh.call("inside_live.vertices_of", name="Live Depth") == 19 * 32, "and it is saved"
+
+
+def test_what_is_linked_from_another_file_is_never_written_to(fresh: Blender, tmp_path: Path) -> None:
+    path = str(tmp_path / "other.blend")
+    with feed(slope) as endpoint:
+        fresh.call("inside_live.connect", endpoint=endpoint)
+        fresh.call("inside_live.pump")
+        fresh.call("inside_live.save", path=path)
+        fresh.call("inside.new_file")
+        fresh.call("inside_live.link_scene", path=path)
+        assert "linked from another file" in fresh.call("inside_live.press", button="connect")[1]
+        fresh.call("inside.new_file")
+        fresh.call("inside_live.copy_scene_with_its_linked_object", path=path)
+        assert fresh.call("inside_live.connect", endpoint=endpoint) == ["FINISHED"]
+        assert fresh.call("inside_live.pump", frames=2) >= 2
+        assert fresh.call("inside_live.surface_error")["error"] < TOLERANCE
+        assert fresh.call("inside_live.save", path=str(tmp_path / "own.blend")) > 0
+
+
 def test_connecting_brings_back_a_deleted_node_group(fresh: Blender) -> None:
     with feed(slope) as endpoint:
         fresh.call("inside_live.connect", endpoint=endpoint)

@@ -62,13 +62,13 @@ def test_errors_are_rows_that_fit_the_panel(fresh: Blender) -> None:
     assert max(map(len, lines)) <= 60
 
 
-def test_a_removed_modifier_is_told(fresh: Blender) -> None:
+def test_a_node_group_of_the_users_own_gets_the_frames_and_is_told(fresh: Blender) -> None:
     with feed(slope) as endpoint:
         fresh.call("inside_live.connect", endpoint=endpoint)
         fresh.call("inside_live.pump")
-        fresh.call("inside_panel.remove_modifier")
-        assert fresh.call("inside_live.pump", frames=3) >= 3, "frames go on into the bare mesh"
-        assert "modifier was removed" in " ".join(fresh.call("inside_panel.drawn", panel=DISPLAY))
+        fresh.call("inside_panel.replace_modifier")
+        assert fresh.call("inside_live.pump", frames=3) >= 3
+        assert "connect to have it back" in " ".join(fresh.call("inside_panel.drawn", panel=DISPLAY))
 
 
 @pytest.mark.parametrize(
