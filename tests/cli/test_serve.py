@@ -88,7 +88,8 @@ def receive(server: Server, count: int, **options: Any) -> list[FrameMessage]:
 def test_a_looping_scene_reaches_a_subscriber_and_an_interrupt_ends_it(model_file: str) -> None:
     with serving(SCENE, "--loop", "--model", model_file, "--size", "64") as server:
         messages = receive(server, 20)
-        report = server.status()
+        while (report := server.status())["fps_out"] == 0:
+            pass  # told before the first frame
         server.interrupt()
         assert server.process.returncode == 0
     sequences = [message.sequence for message in messages]
@@ -98,7 +99,6 @@ def test_a_looping_scene_reaches_a_subscriber_and_an_interrupt_ends_it(model_fil
     assert len({message.session for message in messages}) == 1
     assert all(np.isfinite(message.depth.values()).all() for message in messages)
     assert (report["feed"], report["state"], report["dropped"]) == ("synthetic", "playing", 0)
-    assert report["fps_out"] > 0
     assert 0 < report["latency_ms_p50"] <= report["latency_ms_p95"]
 
 
@@ -179,13 +179,13 @@ def test_an_interrupt_ends_it_within_two_seconds_though_the_camera_has_gone_sile
             serving(f"cam1={address}", policy, "--model", model_file, "--size", "64") as server,
         ):
             receive(server, 3)
-            while server.status()["fps_in"] > 0:
+            while (report := server.status())["frames"] == 0 or report["fps_in"] > 0:
                 pass
             took = server.interrupt()
             assert server.process.returncode == 0
             return took
 
-    assert shortest(end_once, 2.0, tries=3) < 2.0
+    assert shortest(end_once, 2.0) < 2.0
 
 
 @needs_signals
@@ -212,7 +212,7 @@ def test_an_interrupt_ends_it_within_two_seconds_though_those_who_listen_are_fro
                     process.communicate()
         return took
 
-    assert shortest(end_once, 2.0, tries=3) < 2.0
+    assert shortest(end_once, 2.0) < 2.0
 
 
 def test_pictures_travel_as_jpeg_where_that_was_asked_for(model_file: str) -> None:

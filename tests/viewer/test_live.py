@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from dptstream.viewer.live import LiveFeed, control_of
 from dptstream.wire.control import ControlServer
 from dptstream.wire.messages import EndMessage
 from dptstream.wire.publisher import Publisher
+from tests.waiting import PATIENCE_SECONDS, wait_until
 from tests.wire.feeding import numbered_frame
 from tests.wire.making import SESSION, make_end
 
@@ -63,18 +64,11 @@ def sending(*, live: bool = False) -> Iterator[tuple[Sender, LiveFeed]]:
         with ControlServer(sender, ANY) as control:  # type: ignore[arg-type]  # what is never asked is left out
             feed = LiveFeed(publisher.endpoint, control=control.endpoint, length=100.0)
             try:
-                until(lambda: publisher.subscribers > 0)
+                wait_until(lambda: publisher.subscribers > 0)
                 yield sender, feed
             finally:
                 feed.close()
                 feed.close()
-
-
-def until(holds: Callable[[], object], seconds: float = 8.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 def test_the_control_channel_is_looked_for_at_the_next_port() -> None:
@@ -87,8 +81,8 @@ def test_the_newest_frame_wins_and_is_given_once() -> None:
     with sending() as (sender, feed):
         for _ in range(5):
             sender.send()
-        until(lambda: feed.missed == 4)
-        message = feed.newest(2)
+        wait_until(lambda: feed.missed == 4)
+        message = feed.newest(PATIENCE_SECONDS)
         assert message is not None
         assert message.sequence == 4
         assert feed.newest(0.05) is None
@@ -98,10 +92,10 @@ def test_the_newest_frame_wins_and_is_given_once() -> None:
 def test_another_feed_of_the_same_address_does_not_mix_in() -> None:
     with sending() as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
+        assert feed.newest(PATIENCE_SECONDS) is not None
         sender.publisher.send(numbered_frame(0, SESSION, feed="cam2"))
         sender.send()
-        message = feed.newest(2)
+        message = feed.newest(PATIENCE_SECONDS)
         assert message is not None
         assert message.feed == "cam1"
         assert feed.newest(0.2) is None
@@ -110,10 +104,10 @@ def test_another_feed_of_the_same_address_does_not_mix_in() -> None:
 def test_another_film_is_shown_when_the_one_before_has_ended() -> None:
     with sending() as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
+        assert feed.newest(PATIENCE_SECONDS) is not None
         sender.publisher.send(make_end(session=SESSION, reason="stopped", note=""))
         sender.publisher.send(numbered_frame(0, SESSION, feed="photo"))
-        message = feed.newest(2)
+        message = feed.newest(PATIENCE_SECONDS)
         assert message is not None
         assert message.feed == "photo"
         assert feed.title.startswith("photo at tcp://")
@@ -122,14 +116,14 @@ def test_another_film_is_shown_when_the_one_before_has_ended() -> None:
 def test_a_file_can_be_paused_looped_and_sought_in() -> None:
     with sending() as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
-        until(lambda: feed.transport is not None)
+        assert feed.newest(PATIENCE_SECONDS) is not None
+        wait_until(lambda: feed.transport is not None)
         transport = feed.transport
         assert transport is not None
         transport.set_loop(enabled=True)
         transport.seek(12.0)
-        until(lambda: transport.status().position == pytest.approx(12.0))
-        message = feed.newest(2)
+        wait_until(lambda: transport.status().position == pytest.approx(12.0))
+        message = feed.newest(PATIENCE_SECONDS)
         assert message is not None
         assert message.pts_seconds == pytest.approx(12.0)
         assert ("loop", True) in sender.asked
@@ -142,16 +136,16 @@ def test_a_file_can_be_paused_looped_and_sought_in() -> None:
 def test_seeking_while_paused_shows_that_frame_and_stays_paused() -> None:
     with sending() as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
-        until(lambda: feed.transport is not None)
+        assert feed.newest(PATIENCE_SECONDS) is not None
+        wait_until(lambda: feed.transport is not None)
         transport = feed.transport
         assert transport is not None
         transport.pause(paused=True)
         transport.seek(3.0)
-        message = feed.newest(5)
+        message = feed.newest(PATIENCE_SECONDS)
         assert message is not None
         assert message.pts_seconds == pytest.approx(3.0)
-        until(lambda: sender.asked[-1] == ("pause", True))
+        wait_until(lambda: sender.asked[-1] == ("pause", True))
         assert sender.asked == [
             ("pause", True),
             ("pause", True),
@@ -165,11 +159,11 @@ def test_a_step_goes_by_one_frame_and_pauses() -> None:
     with sending() as (sender, feed):
         for number in range(3):
             sender.send(pts=number * 1200)  # 25 a second
-        until(lambda: feed.transport is not None and feed.transport.status().position > 0.07)
+        wait_until(lambda: feed.transport is not None and feed.transport.status().position > 0.07)
         transport = feed.transport
         assert transport is not None
         transport.step(1)
-        until(lambda: ("pause", True) in sender.asked and sender.asked[-1] == ("pause", True))
+        wait_until(lambda: "seek" in dict(sender.asked) and sender.asked[-1] == ("pause", True))
         sought = next(value for name, value in sender.asked if name == "seek")
         assert 0.08 < sought <= 0.12
         assert transport.status().paused
@@ -178,7 +172,7 @@ def test_a_step_goes_by_one_frame_and_pauses() -> None:
 def test_what_comes_live_has_no_transport() -> None:
     with sending(live=True) as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
+        assert feed.newest(PATIENCE_SECONDS) is not None
         time.sleep(0.3)
         assert feed.transport is None
 
@@ -186,11 +180,11 @@ def test_what_comes_live_has_no_transport() -> None:
 def test_a_refusal_is_told() -> None:
     with sending() as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
-        until(lambda: feed.transport is not None)
+        assert feed.newest(PATIENCE_SECONDS) is not None
+        wait_until(lambda: feed.transport is not None)
         assert feed.transport is not None
         feed.transport.seek(500.0)
-        until(lambda: "the clip ends at 100 s" in feed.status().note)
+        wait_until(lambda: "the clip ends at 100 s" in feed.status().note)
 
 
 def test_smoothing_is_asked_of_the_sender() -> None:
@@ -207,11 +201,11 @@ def test_silence_and_the_end_are_told_apart() -> None:
     feed.close()
     with sending() as (sender, feed):
         sender.send()
-        assert feed.newest(2) is not None
+        assert feed.newest(PATIENCE_SECONDS) is not None
         assert feed.status().state == "playing"
         end: EndMessage = make_end(session=SESSION, reason="failed", note="the cable is cut")
         sender.publisher.send(end)
-        until(lambda: feed.status().state == "ended")
+        wait_until(lambda: feed.status().state == "ended")
         assert feed.status().note == "the feed has failed: the cable is cut"
         began = time.monotonic()
         assert feed.newest(0.2) is None

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ARGUMENTS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--headless=new", "--no-sandbox"]
-WAIT_SECONDS = 25.0
+ARGUMENTS += ["--disable-dev-shm-usage"]  # which containers keep too small for pictures
+WAIT_SECONDS = 120.0
 """A frame may take seconds on a CPU that others use."""
 
 
@@ -34,7 +35,7 @@ def a_browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, timeout=WAIT_SECONDS * 1000)
         try:
             yield browser
         finally:
@@ -46,6 +47,7 @@ class Window:
 
     def __init__(self, browser: Any, size: tuple[int, int] = (900, 560), **context: Any) -> None:
         self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **context)
+        self.context.set_default_timeout(WAIT_SECONDS * 1000)
         self.tab = self.context.new_page()
         self.complaints: list[str] = []
         self.requested: list[str] = []
@@ -90,7 +92,7 @@ class Window:
 
     def download(self, act: Callable[[], None]) -> tuple[str, bytes]:
         """Return name and content of the file that ``act`` saves."""
-        with self.tab.expect_download(timeout=WAIT_SECONDS * 1000) as waiting:
+        with self.tab.expect_download() as waiting:
             act()
         return waiting.value.suggested_filename, waiting.value.path().read_bytes()
 

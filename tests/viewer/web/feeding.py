@@ -20,6 +20,7 @@ from dptstream.viewer.feeds import FeedStatus, TransportStatus
 from dptstream.viewer.settings import ViewSettings
 from dptstream.viewer.web import WebOptions, WebServer
 from dptstream.wire import DepthPlane, FrameMessage, RawColor
+from tests.waiting import PATIENCE_SECONDS
 from tests.wire.making import make_frame
 
 WIDTH, HEIGHT = 64, 48
@@ -44,11 +45,18 @@ class ScriptedFeed:
         self._count = 0
         self._changed = threading.Condition()
         self._waiting: FrameMessage | None = None
+        self._noted = True
 
     def put(self, message: FrameMessage) -> None:
         with self._changed:
-            self._waiting = message
+            self._waiting, self._noted = message, False
             self._changed.notify()
+
+    @property
+    def taken(self) -> bool:
+        """Whether the server has taken what was put in, and come back for more."""
+        with self._changed:
+            return self._noted
 
     def newest(self, timeout: float) -> FrameMessage | None:
         failure = self.failure
@@ -60,6 +68,7 @@ class ScriptedFeed:
             self._count += 1
             return scene(self._count, **self._frame)
         with self._changed:
+            self._noted = self._waiting is None
             self._changed.wait_for(lambda: self._waiting is not None, timeout)
             message, self._waiting = self._waiting, None
             return message
@@ -150,7 +159,7 @@ class Visitor:
     def send(self, kind: str, **fields: object) -> None:
         self.socket.send(json.dumps({"type": kind, **fields}))
 
-    def frame(self, *, ready: bool = True, timeout: float = 10) -> "Packet":
+    def frame(self, *, ready: bool = True, timeout: float = PATIENCE_SECONDS) -> "Packet":
         """Ask for a frame, and return the next that comes."""
         if ready:
             self.send("ready")
@@ -160,7 +169,7 @@ class Visitor:
             if isinstance(data, bytes):
                 return Packet(data)
 
-    def hear(self, kind: str, timeout: float = 10) -> dict[str, Any]:
+    def hear(self, kind: str, timeout: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Return the next text of that kind."""
         deadline = time.monotonic() + timeout
         while True:
@@ -168,7 +177,7 @@ class Visitor:
             if isinstance(data, str) and (message := json.loads(data))["type"] == kind:
                 return dict(message)
 
-    def hung_up(self, timeout: float = 5) -> bool:
+    def hung_up(self, timeout: float = PATIENCE_SECONDS) -> bool:
         """Whether the server ends this connection within the time."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -194,7 +203,9 @@ class Packet:
 @contextmanager
 def visiting(server: WebServer, **headers: Any) -> Iterator[Visitor]:
     """Open the page's WebSocket."""
-    with connect(f"ws://127.0.0.1:{server.port}/feed", max_size=2**26, **headers) as socket:
+    with connect(
+        f"ws://127.0.0.1:{server.port}/feed", max_size=2**26, open_timeout=PATIENCE_SECONDS, **headers
+    ) as socket:
         yield Visitor(socket)
 
 
@@ -202,7 +213,7 @@ def ask(
     server: WebServer, path: str = "/", *, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> HTTPResponse:
     """Return the answer to one request, its body read."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -210,11 +221,3 @@ def ask(
     finally:
         connection.close()
     return answer
-
-
-def until(condition: Any, timeout: float = 15.0) -> None:
-    """Wait until ``condition()`` holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
