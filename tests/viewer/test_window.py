@@ -23,6 +23,7 @@ from dptstream.viewer.shots import film_orbit, snapshot
 from dptstream.viewer.updating import Updater, draw
 from dptstream.viewer.window import Tools, Window
 from dptstream.wire import DepthPlane, FrameMessage, RawColor
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 from .filming import film, filmed
 
@@ -239,10 +240,10 @@ def test_a_frame_of_another_size_is_drawn_as_if_it_were_the_first() -> None:
 
 def test_new_settings_change_the_frame_that_is_shown_even_when_none_comes() -> None:
     with Updater(Reel(two_walls()), ViewSettings()) as updater:
-        first = updater.take(5)
+        first = updater.take(PATIENCE_SECONDS)
         assert first is not None
         updater.show(replace(updater.settings, mode="surface"))
-        second = updater.take(5)
+        second = updater.take(PATIENCE_SECONDS)
         assert second is not None
         assert second.message is first.message
         assert second.settings.mode == "surface"
@@ -251,13 +252,13 @@ def test_new_settings_change_the_frame_that_is_shown_even_when_none_comes() -> N
 def test_a_frozen_picture_stays_and_can_still_be_shown_otherwise() -> None:
     source = film()
     with Updater(Reel(*(filmed(number, source=source) for number in range(3))), ViewSettings()) as updater:
-        first = updater.take(5)
+        first = updater.take(PATIENCE_SECONDS)
         assert first is not None
         updater.freeze(frozen=True)
         time.sleep(0.3)
         updater.take()  # what was on its way
         updater.show(replace(updater.settings, stride=2))
-        again = updater.take(5)
+        again = updater.take(PATIENCE_SECONDS)
         assert again is not None
         assert again.cloud.camera.width == first.cloud.camera.width // 2
         assert updater.take(0.3) is None
@@ -267,11 +268,10 @@ def test_a_feed_is_drained_although_nobody_draws() -> None:
     """The updater waits for the window, never the receiver for the updater."""
     source = film()
     messages = [filmed(number, source=source) for number in range(2)]
-    with Updater(Reel(*messages), ViewSettings()) as updater:
-        time.sleep(0.3)
-        began = time.monotonic()
-        assert updater.take(1) is not None
-        assert time.monotonic() - began < 0.5
+    reel = Reel(*messages)
+    with Updater(reel, ViewSettings()) as updater:
+        wait_until(lambda: not reel._messages)
+        assert updater.take(PATIENCE_SECONDS) is not None
     assert threading.active_count() < 20
 
 
@@ -281,7 +281,7 @@ def test_a_failing_feed_ends_the_window_with_its_reason() -> None:
             raise DptStreamError("the cable is cut")
 
     with Updater(Broken(), ViewSettings()) as updater, pytest.raises(DptStreamError, match="the cable is cut"):
-        updater.take(5)
+        updater.take(PATIENCE_SECONDS)
 
 
 def test_without_open3d_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

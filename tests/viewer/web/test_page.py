@@ -9,6 +9,7 @@ from dptstream.geometry import DepthKind
 from dptstream.viewer.feeds import FeedStatus
 from dptstream.viewer.settings import Filters, HoleFilling, Mode, ViewSettings
 from dptstream.wire import DepthPlane
+from tests.waiting import lasting_port
 
 from ..filming import street
 from .browsing import Window
@@ -91,9 +92,9 @@ def test_a_reload_connects_again(window: Window) -> None:
 
 
 def test_a_killed_server_is_shown_and_recovered(window: Window) -> None:
-    with serving(ScriptedFeed(every=0.05)) as server:
+    port = lasting_port()
+    with serving(ScriptedFeed(every=0.05), port=port) as server:
         window.open(server.url)
-        port = server.port
     window.until(lambda: window.state == "gone")
     assert "Is dptstream view still running" in window.tab.inner_text("#card")
     time.sleep(0.5)
@@ -173,12 +174,13 @@ def test_two_clicks_measure_a_distance(window: Window) -> None:
 
 
 def test_a_frozen_picture_stays_and_the_newest_frame_follows(window: Window) -> None:
-    with serving(ScriptedFeed(every=0.05)) as server:
+    feed = ScriptedFeed(every=0.05)
+    with serving(feed) as server:
         window.open(server.url)
         window.tab.keyboard.press("z")
         window.until(lambda: window.state == "frozen")
-        before = window.frames
-        window.tab.wait_for_timeout(600)
+        before, later = window.frames, feed._count + 12
+        window.until(lambda: feed._count >= later)
         assert window.frames == before
         shown = window.tab.evaluate("dptstream.frame.header.sequence")
         window.tab.click("#freeze")
