@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -15,6 +16,10 @@ from .notes import Notes
 
 LARGEST_CHANGE = 0.02
 """Mean difference from the uncompiled network, as a share of the depth's range, up to which a compiled one is used."""
+
+
+MOST_SIZES = 64
+"""Sizes and batches that a family's networks are compiled for in one process; those met later run uncompiled."""
 
 
 @runtime_checkable
@@ -78,14 +83,14 @@ class Compiler:
     def _run(self, job: _Job, model: Any, shape_bchw: tuple[int, ...]) -> None:
         try:
             # Trying out kernels waits for the whole device, which no recording survives.
-            with COMPILING, on_own_stream(model.device):
+            with COMPILING, on_own_stream(model.device), _many_sizes():
                 twin: DepthModel = model.with_network(self._compile_network(model.network))
                 if _alike(model, twin, shape_bchw):
                     job.twin = twin
                 else:
                     job.failure = "compiled, it gave another depth"
         except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and the uncompiled network serves on
-            job.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            job.failure = _too_many(error) or f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         finally:
             job.done.set()
 
@@ -94,6 +99,20 @@ def compiled_for_one_size(network: nn.Module) -> nn.Module:
     """Compile with tuned kernels and without graphs of the compiler's own, which take one thread for granted."""
     compiled: nn.Module = torch.compile(network, mode="max-autotune-no-cudagraphs", dynamic=False)  # type: ignore[assignment]
     return compiled
+
+
+def _many_sizes() -> AbstractContextManager[object]:
+    """Let torch compile the same code for more than its eight sizes, and fail rather than pass over one with a warning."""
+    from torch._dynamo import config
+
+    patch: Any = config.patch
+    context: AbstractContextManager[object] = patch(cache_size_limit=MOST_SIZES, fail_on_cache_limit_hit=True)
+    return context
+
+
+def _too_many(error: Exception) -> str | None:
+    limits = ("FailOnRecompileLimitHit", "FailOnCacheLimitHit")  # its name now, and in older versions
+    return f"{MOST_SIZES} sizes were compiled already" if type(error).__name__ in limits else None
 
 
 def _alike(model: DepthModel, twin: DepthModel, shape_bchw: tuple[int, ...]) -> bool:

@@ -49,6 +49,30 @@ def test_a_real_compiler_gives_the_same_depth() -> None:
     torch._dynamo.reset()
 
 
+def test_many_sizes_are_compiled_and_one_too_many_is_told(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setattr("dptstream.engine.compiling.MOST_SIZES", 10)
+    compiled = []
+
+    def backend(graph, _inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    model, notes = small_model("tiny"), Notes()
+    compiler = Compiler(
+        notes, ahead=True, compile_network=lambda net: torch.compile(net, backend=backend, dynamic=False)
+    )
+    try:
+        twins = [compiler.twin(model, (1, 3, 32 + 16 * more, 48)) for more in range(11)]
+        with torch.no_grad():
+            twins[9](torch.zeros(1, 3, 32 + 16 * 9, 48))  # by a thread that knows nothing of the limit
+    finally:
+        torch._dynamo.reset()
+    assert [twin is not None for twin in twins] == [True] * 10 + [False]
+    assert len(compiled) == 10, "torch alone stops at eight"
+    assert notes.lines == ["the network runs uncompiled: 10 sizes were compiled already"]
+    assert capfd.readouterr().err == ""
+
+
 def test_compilers_see_pictures_laid_out_as_they_will_be() -> None:
     laid_out: list[bool] = []
 
