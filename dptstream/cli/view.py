@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..viewer.keys import key_lines
+from ..viewer.keys import key_table
 from .flags import CameraFlags, ModelFlags, SourceFlags
 from .listening import ending_by_signal
 from .view_feeds import (
@@ -44,8 +44,7 @@ class View:
     """(Replaced below: it lists the keys.)"""
 
     what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")] = "tcp://127.0.0.1:5577"
-    """A feed (tcp://HOST:PORT), a folder that `convert` wrote, a recording, or a video, camera, picture or address, whose
-    depth is then computed here."""
+    """A feed (tcp://HOST:PORT), converted folder or recording; or a video, camera, picture or address to compute depth of."""
     frames: int | None = None
     """End after so many frames."""
     window: Annotated[str, tyro.conf.arg(metavar="WxH")] = "1280x800"
@@ -125,7 +124,7 @@ class View:
     def _show(self, feed: "Feed", settings: "ViewSettings", size_wh: tuple[int, int]) -> int:
         from ..viewer.window import Window
 
-        print("\n".join(key_lines()))
+        print("\n".join(key_table()))
         view_deg = (self.look.yaw, self.look.pitch)
         window = Window(
             feed, settings, self._tools(feed), size_wh=size_wh, view_deg=view_deg, fit_points=self._fit_points
@@ -258,12 +257,15 @@ class View:
         print(f"{self.save.orbit}: {count} pictures of {size_wh[0]}x{size_wh[1]}, {_origin(message_at(0.0))}")
 
 
+_KEYS = "\n".join(key_table())
+
 View.__doc__ = f"""See depth as coloured points or a surface, and fly around it.
 
 Shows a running feed (no torch needed), a converted folder, a recording, or anything whose depth is computed at once.
 Without a window: --web, --snapshot, --orbit, --export-ply, --export-glb; they need no display.
 
-Keys in the window: {"; ".join(" ".join(line.split()) for line in key_lines())}.
+Keys in the window:
+{_KEYS}
 """
 
 

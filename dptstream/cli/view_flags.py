@@ -32,8 +32,7 @@ class LookFlags:
     cut_far: bool = False
     """Leave out the backdrop at the far end, such as the sky."""
     edge_threshold: float = EDGE_THRESHOLD
-    """Largest step from pixel to pixel that is no edge, as a share of the distance, for a map 640 pixels wide; 0 cuts
-    nothing."""
+    """Largest step that is no edge, as a share of the distance, in a map 640 pixels wide; 0 cuts nothing."""
     sharpen_edges: bool = False
     """Move what hangs in mid-air within an edge to its nearer or farther side: narrower gaps, for some time a frame."""
     stride: int = 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import MissingExtraError
 from .cloud import square_corners
-from .graphics import PACKAGES, load_open3d
+from .graphics import PACKAGES, load_open3d, wayland_unasked
 from .hud import NEAREST, Lettering, lettering
 from .poses import Frame, Lens, Pose
 from .settings import ViewSettings
@@ -49,7 +49,11 @@ class Canvas:
     def __enter__(self) -> Self:
         """Open the window."""
         width, height = self._size_wh
-        if not self._window.create_window(window_name=self._title, width=width, height=height, visible=self._visible):
+        with wayland_unasked():
+            made = self._window.create_window(
+                window_name=self._title, width=width, height=height, visible=self._visible
+            )
+        if not made:
             raise MissingExtraError(
                 f"Open3D could not open a window; on Debian and Ubuntu it needs: apt-get install {PACKAGES}"
             )

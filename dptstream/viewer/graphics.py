@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import MissingExtraError
 
 PACKAGES = "libgl1 libegl1 libusb-1.0-0 libgomp1 libgl1-mesa-dri"
 """What Open3D needs on Debian and Ubuntu beyond its wheel."""
-_PROBE_SECONDS = 60
+_PROBE_SECONDS = 120
 _PROBE = """
 import os, sys
 try:
@@ -35,6 +37,19 @@ def load_open3d() -> Any:
         raise MissingExtraError(_advice(str(error))) from None
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
     return open3d
+
+
+@contextmanager
+def wayland_unasked() -> Iterator[None]:
+    """Keep libwayland from calling it an error on stderr that a server without a desktop has no folder for it."""
+    if os.environ.get("XDG_RUNTIME_DIR") or sys.platform != "linux":
+        yield
+        return
+    os.environ["XDG_RUNTIME_DIR"] = os.devnull  # looked at, and found to hold no socket
+    try:
+        yield
+    finally:
+        os.environ.pop("XDG_RUNTIME_DIR", None)
 
 
 def check_graphics() -> None:

@@ -119,10 +119,20 @@ HANDLED: tuple[tuple[str, str], ...] = (
 """Keys and what they do, of those that are not about settings alone."""
 
 
+_MOUSE: tuple[tuple[str, str], ...] = (("Drag", "turn"), ("Ctrl or middle drag", "move"), ("Wheel", "zoom"))
+
+
 def key_lines() -> list[str]:
-    """Return one line for each key, for the screen, the terminal and --help."""
+    """Return one line for each key, for the screen, whose letters differ in width."""
     rows = [(key.name, key.does) for key in KEYS] + list(HANDLED)
-    return ["Drag: turn   Ctrl or middle drag: move   Wheel: zoom", *(f"{name}   {does}" for name, does in rows)]
+    return ["   ".join(f"{name}: {does}" for name, does in _MOUSE), *(f"{name}   {does}" for name, does in rows)]
+
+
+def key_table() -> list[str]:
+    """Return the same in columns, for the terminal and --help."""
+    rows = [*_MOUSE, *((key.name, key.does) for key in KEYS), *HANDLED]
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:<{width}}  {does}" for name, does in rows]
 
 
 def words(settings: ViewSettings) -> str:

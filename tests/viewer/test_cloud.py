@@ -63,7 +63,7 @@ def test_relative_inverse_depth_lies_between_near_and_far_whatever_its_scale_and
 
 
 def test_what_is_converted_has_the_same_shape_as_what_is_viewed() -> None:
-    assert (NEAR_UNITS, FAR_UNITS) == (ViewSettings().near, ViewSettings().far)
+    assert (ViewSettings().near, ViewSettings().far) == (NEAR_UNITS, FAR_UNITS)
 
 
 def test_a_plane_stays_a_plane_when_the_shift_is_unknown() -> None:

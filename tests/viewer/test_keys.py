@@ -1,6 +1,6 @@
 import pytest
 
-from dptstream.viewer.keys import FILTERS, KEYS, key_lines, words
+from dptstream.viewer.keys import FILTERS, KEYS, key_lines, key_table, words
 from dptstream.viewer.settings import ViewSettings
 
 BY_NAME = {key.name: key for key in KEYS}
@@ -55,6 +55,14 @@ def test_shift_undoes_what_a_key_does() -> None:
 def test_every_key_is_listed() -> None:
     lines = key_lines()
     assert all(any(line.startswith(f"{key.name} ") for line in lines) for key in KEYS)
+
+
+def test_in_a_terminal_what_keys_do_stands_in_a_column() -> None:
+    table = key_table()
+    where = {line.index(key.does) for key in KEYS for line in table if line.split() == [key.name, *key.does.split()]}
+    assert len(where) == 1
+    assert len(table) == len(key_lines()) + 2  # the mouse has a line for each of three
+    assert max(map(len, table)) < 80
 
 
 def test_words_tell_what_was_changed() -> None:
