@@ -20,7 +20,7 @@ def pythons() -> list[str]:
 def extension_tool(python: str) -> Path:
     """Return Blender's own tool for building and validating extensions."""
     code = "import importlib.util; print(importlib.util.find_spec('bpy').submodule_search_locations[0])"
-    found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True, timeout=300).stdout.strip()
     return next(Path(found).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
 
 

@@ -35,7 +35,7 @@ def press(button: str, **choices: Any) -> list[str]:
         return ["refused", " ".join(str(error).split())]
 
 
-def pump(frames: int = 1, seconds: float = 30.0) -> int:
+def pump(frames: int = 1, seconds: float = 120.0) -> int:
     """Call the timer's function until so many frames were shown or the time is up; return how many were."""
     live = part("live")
     before = _shown()
@@ -46,7 +46,7 @@ def pump(frames: int = 1, seconds: float = 30.0) -> int:
     return _shown() - before
 
 
-def pump_until_problem(text: str, seconds: float = 20.0) -> str:
+def pump_until_problem(text: str, seconds: float = 120.0) -> str:
     """Call the timer's function until an alert holds ``text``; return the last alert."""
     deadline = time.monotonic() + seconds
     found = problem()

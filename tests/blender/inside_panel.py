@@ -110,7 +110,7 @@ def server_log() -> list[str]:
     return list(part("steering").log())
 
 
-def wait_for_log(text: str, seconds: float = 60.0) -> list[str]:
+def wait_for_log(text: str, seconds: float = 240.0) -> list[str]:
     """Wait until the server's log holds ``text`` or it ended; return the log."""
     deadline = time.monotonic() + seconds
     while not any(text in line for line in server_log()) and part("steering").server_runs():
@@ -119,7 +119,7 @@ def wait_for_log(text: str, seconds: float = 60.0) -> list[str]:
     return server_log()
 
 
-def wait_for_the_servers_end(seconds: float = 60.0) -> None:
+def wait_for_the_servers_end(seconds: float = 240.0) -> None:
     """Wait until the server that was started here ended by itself."""
     deadline = time.monotonic() + seconds
     while part("steering").server_runs():
@@ -127,7 +127,7 @@ def wait_for_the_servers_end(seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def wait_for_answer(seconds: float = 60.0) -> str:
+def wait_for_answer(seconds: float = 240.0) -> str:
     """Wait until the server answered the last order; return what it refused."""
     part("steering")._state.asking.wait(seconds)
     return str(part("steering").problem())

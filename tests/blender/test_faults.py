@@ -1,7 +1,6 @@
 """What goes wrong with feeds, and what the panel then says, in real Blender."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +11,14 @@ import zmq
 
 from dptstream.wire import pack
 from dptstream.wire.keys import load_server_keys, make_keys
+from tests.waiting import lasting_port
 
 from .environments import Blender
 from .publishing import feed, slope
 
 
 def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    return f"tcp://127.0.0.1:{lasting_port()}"
 
 
 @contextmanager

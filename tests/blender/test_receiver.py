@@ -20,12 +20,13 @@ from dptstream.errors import WireError
 from dptstream.geometry import unproject
 from dptstream.wire import JpegColor
 from dptstream.wire.control import ControlServer
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 from .conftest import ROOT
 from .publishing import feed, slope
 
 
-def take(receiver: Receiver, seconds: float = 10.0) -> Picture:
+def take(receiver: Receiver, seconds: float = PATIENCE_SECONDS) -> Picture:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         picture = receiver.take()
@@ -53,7 +54,8 @@ def test_only_the_newest_frame_waits() -> None:
     with feed(slope, fps=200) as endpoint:
         receiver = Receiver(endpoint)
         first = take(receiver).message.sequence
-        time.sleep(0.5)
+        received = receiver.report().stats.received
+        wait_until(lambda: receiver.report().stats.received > received + 40)
         second = take(receiver).message.sequence
         skipped = receiver.report().stats.skipped
         receiver.close()
@@ -151,9 +153,7 @@ def test_without_a_choice_another_feed_is_followed_when_the_first_is_gone(monkey
     with feed(first) as endpoint:  # type: ignore[arg-type]
         receiver = Receiver(endpoint)
         assert take(receiver).message.feed == "first"
-        deadline = time.monotonic() + 10
-        while take(receiver).message.feed != "second":
-            assert time.monotonic() < deadline
+        wait_until(lambda: take(receiver).message.feed == "second")
         receiver.close()
 
 
@@ -180,19 +180,17 @@ def test_dptstream_understands_the_command(tmp_path: Path) -> None:
     command = Order(
         sys.executable, str(tmp_path / "-clip.mp4"), "tcp://127.0.0.1:*", model="tiny", size=56, loop=True
     ).command()
-    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=400)
     assert "no such file" in told.stderr
 
 
 def test_a_server_that_ignores_being_asked_to_end_is_ended() -> None:
-    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
     server = Server([sys.executable, "-c", code])
     while not server.log():
         time.sleep(0.01)
-    begin = time.monotonic()
-    server.stop()
+    server.stop()  # else it would last ten minutes
     assert not server.running
-    assert time.monotonic() - begin < 10
 
 
 def test_a_log_keeps_its_last_lines_whatever_bytes_they_hold() -> None:
@@ -244,7 +242,7 @@ def test_orders_are_given_one_after_another_until_one_is_refused() -> None:
             Question("size", {"pixels": 8}),
         ]
         asking = Asking(server.endpoint, questions)
-        asking.wait(10)
+        asking.wait(PATIENCE_SECONDS)
     assert not asking.busy
     assert asking.problem == "there is no model 'x'"
     assert handler.sizes == [56]

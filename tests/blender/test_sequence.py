@@ -240,6 +240,6 @@ def in_bare_blender(python: str, folder: Path) -> dict[str, object]:
         str(folder / "found.json"),
         *(str(n + 1) for n in FRAMES),
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, cwd=folder)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment, cwd=folder)
     assert (folder / "found.json").is_file(), ran.stderr[-2000:]
     return dict(json.loads((folder / "found.json").read_text()))

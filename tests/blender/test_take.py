@@ -38,7 +38,7 @@ def record(folder: Path, messages: list[FrameMessage]) -> TakeReport:
 
 
 def wait_for_frames(blender: Blender, count: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while blender.call("inside_take.frames") < count:
         blender.call("inside_live.pump")
         assert time.monotonic() < deadline, "the frames were not written"
@@ -183,7 +183,7 @@ def test_a_slow_disk_loses_frames_and_says_how_many(tmp_path: Path, monkeypatch:
     may_write = threading.Event()
 
     def slow(values: np.ndarray, comments: str) -> bytes:
-        may_write.wait(10)
+        may_write.wait(60)
         return exr_bytes(values, comments)
 
     monkeypatch.setattr("blender_addon.take_writer.exr_bytes", slow)
@@ -193,7 +193,7 @@ def test_a_slow_disk_loses_frames_and_says_how_many(tmp_path: Path, monkeypatch:
     began = time.monotonic()
     for number in range(offered):
         writer.offer(steady(number))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30  # nobody waited for the disk
     may_write.set()
     report = writer.close()
     assert report.left_out >= 9

@@ -116,7 +116,7 @@ def test_a_server_that_falls_silent_is_given_up(server: Server, tmp_path: Path) 
 
 def test_a_slow_server_is_waited_for(server: Server, tmp_path: Path) -> None:
     server.files[PATH] = Served(CONTENT, pause_seconds=0.02)
-    fetch_file(server.url + PATH, tmp_path / "net.pt", check=accept_all, timeout=1.0)
+    fetch_file(server.url + PATH, tmp_path / "net.pt", check=accept_all, timeout=60.0)
     assert (tmp_path / "net.pt").read_bytes() == CONTENT
 
 

@@ -206,7 +206,7 @@ def test_blenders_image_node_reads_a_sequence_back(tmp_path: Path, kind: DepthKi
     run(FolderOptions(tmp_path / "out", ("exr",), numbering="blender", **choices), toy_feed(kind))
     sequences = (0, 3, 9)
     command = [python, "-c", BLENDER_READER, str(tmp_path / "out"), str(tmp_path / "read.npy")]
-    subprocess.run([*command, *(str(1 + n) for n in sequences)], check=True, timeout=120, capture_output=True)
+    subprocess.run([*command, *(str(1 + n) for n in sequences)], check=True, timeout=400, capture_output=True)
     read = np.load(tmp_path / "read.npy")
     for frame, sequence in zip(read, sequences, strict=True):
         values = toy_frame(sequence, kind).at_picture_size()

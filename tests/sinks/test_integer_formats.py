@@ -1,6 +1,5 @@
 import json
 import struct
-import time
 from pathlib import Path
 
 import av
@@ -15,6 +14,7 @@ from dptstream.geometry import DepthKind
 from dptstream.sinks import DepthFolder, FolderOptions, parse_range, read_manifest
 from dptstream.sinks.mapping import Codes, display_range, nearness
 from dptstream.sinks.options import RangePolicy
+from tests.waiting import wait_until
 
 from .clips import CUTS, SIZE_HW, UNEVEN_PTS, run, toy_feed, toy_frame
 
@@ -250,8 +250,5 @@ def test_where_no_range_is_waited_for_files_come_before_the_shot_ends(
     folder.open(toy_feed(kind))
     for sequence in range(8):
         folder.write(toy_frame(sequence, kind, cuts=()))
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "toy.1001.png").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert (tmp_path / "toy.1001.png").exists()
+    wait_until((tmp_path / "toy.1001.png").exists)
     folder.close(complete=False)

@@ -101,7 +101,7 @@ def interrupted(options: FolderOptions, count: int) -> None:
     folder.open(toy_feed())
     for sequence in range(count):
         folder.write(toy_frame(sequence))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while count > 8 and not _segments(options.directory) and time.monotonic() < deadline:
         time.sleep(0.01)
     folder.close(complete=False)

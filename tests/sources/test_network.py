@@ -14,6 +14,7 @@ import pytest
 from dptstream.errors import SourceAwayError, SourceError
 from dptstream.sources import SourceOptions, open_source
 from tests.media import Coding, number_of, numbered_pictures, write_video
+from tests.waiting import lasting_port, shortest
 
 IMPATIENT = SourceOptions(open_timeout_s=0.5, read_timeout_s=0.5)
 
@@ -123,8 +124,7 @@ def test_the_password_of_an_address_is_shown_nowhere(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_an_address_that_refuses_is_an_error_without_its_password(scheme):
-    with silent_server() as host:
-        pass  # closed again: nobody listens there now
+    host = f"127.0.0.1:{lasting_port()}"  # where nobody listens
     with pytest.raises(SourceError, match="Connection refused") as caught:
         open_source(f"{scheme}://user:geheim@{host}/1")
     assert "geheim" not in str(caught.value)
@@ -144,10 +144,14 @@ def test_a_page_that_is_no_video_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_an_address_that_never_answers_is_given_up_in_time(scheme):
-    began = time.monotonic()
-    with silent_server() as host, pytest.raises(SourceError, match=r"nothing came within 0\.5 seconds|no video comes"):
-        open_source(f"{scheme}://{host}/1", IMPATIENT)
-    assert time.monotonic() - began < 5
+    def giving_up() -> float:
+        began = time.monotonic()
+        given_up = pytest.raises(SourceError, match=r"nothing came within 0\.5 seconds|no video comes")
+        with silent_server() as host, given_up:
+            open_source(f"{scheme}://{host}/1", IMPATIENT)
+        return time.monotonic() - began
+
+    assert shortest(giving_up, 5) < 5
 
 
 def test_a_scheme_nobody_knows_is_an_error():
@@ -182,8 +186,7 @@ def test_an_address_that_no_server_can_have_is_refused_at_once(address, complain
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_an_address_where_nobody_answers_may_have_something_later(scheme):
-    with silent_server() as host:
-        pass  # closed again: nobody listens there now
+    host = f"127.0.0.1:{lasting_port()}"  # where nobody listens
     with pytest.raises(SourceAwayError, match="Connection refused"):
         open_source(f"{scheme}://{host}/1")
     with silent_server() as host, pytest.raises(SourceAwayError):
@@ -216,9 +219,9 @@ def test_what_a_server_answers_tells_whether_it_helps_to_wait(scheme, status, aw
 def test_a_live_stream_that_falls_silent_is_an_error_after_the_read_timeout(tmp_path):
     data = a_minute_of_transport_stream(tmp_path)
     with stalling_server(data[: len(data) // 2]) as host:
-        options = SourceOptions(open_timeout_s=5, read_timeout_s=0.5, live=True)
+        options = SourceOptions(open_timeout_s=60, read_timeout_s=2, live=True)
         with open_source(f"http://{host}/live.ts", options) as source:
-            with pytest.raises(SourceError, match=r"nothing came within 0\.5 seconds"):
+            with pytest.raises(SourceError, match=r"nothing came within 2 seconds"):
                 list(source)
             assert source.stats.decoded > 10
 
@@ -226,7 +229,7 @@ def test_a_live_stream_that_falls_silent_is_an_error_after_the_read_timeout(tmp_
 def test_a_recording_that_falls_silent_gives_what_came_and_a_warning(tmp_path):
     data = a_minute_of_transport_stream(tmp_path)
     with stalling_server(data[: len(data) // 2]) as host:
-        options = SourceOptions(open_timeout_s=5, read_timeout_s=0.5)
+        options = SourceOptions(open_timeout_s=60, read_timeout_s=2)
         with open_source(f"http://{host}/clip.ts", options) as source:
             assert len(list(source)) > 10
             assert source.stats.damaged
@@ -236,7 +239,7 @@ def test_a_recording_that_falls_silent_gives_what_came_and_a_warning(tmp_path):
 def test_closing_from_another_thread_ends_a_read_that_waits_for_the_network(tmp_path):
     data = a_minute_of_transport_stream(tmp_path)
     with stalling_server(data[: len(data) // 2]) as host:
-        source = open_source(f"http://{host}/live.ts", SourceOptions(open_timeout_s=5, read_timeout_s=1, live=True))
+        source = open_source(f"http://{host}/live.ts", SourceOptions(open_timeout_s=60, read_timeout_s=1, live=True))
         raised: list[BaseException] = []
 
         def read() -> None:
@@ -250,7 +253,7 @@ def test_closing_from_another_thread_ends_a_read_that_waits_for_the_network(tmp_
         reader.start()
         time.sleep(0.2)
         source.close()
-        reader.join(timeout=10)
+        reader.join(timeout=60)
         assert not reader.is_alive()
         assert raised == []  # whoever closes wants no error
         source.close()
@@ -264,5 +267,5 @@ def test_closing_while_another_thread_reads_a_file_is_safe(tmp_path):
         reader.start()
         time.sleep(0.01)
         source.close()
-        reader.join(timeout=10)
+        reader.join(timeout=60)
         assert not reader.is_alive()

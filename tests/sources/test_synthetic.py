@@ -217,7 +217,7 @@ def test_a_live_film_ends_when_another_thread_closes_it():
     reader = threading.Thread(target=lambda: list(source))
     reader.start()
     source.close()
-    reader.join(timeout=10)
+    reader.join(timeout=60)
     assert not reader.is_alive()
 
 
