@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from dptstream.cli import run
-from dptstream.cli.ctl import Ctl
+from dptstream.cli.ctl import Ctl, _order
 from dptstream.cli.serve import PlayFlags, Serve, WireFlags
 from dptstream.errors import SourceError, WireError
 from dptstream.geometry import DepthKind
@@ -302,11 +302,11 @@ def test_people_get_a_line_about_each_feed(model_file: str) -> None:
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if "fps in" in line:
+            if re.search(r"playing: [1-9]\d* frames, .* latency", line):
                 break
         address = re.search(r"metrics  at (http://127.0.0.1:\d+/metrics)", "".join(lines))
         assert address is not None
-        with urllib.request.urlopen(address[1], timeout=5) as answer:
+        with urllib.request.urlopen(address[1], timeout=60) as answer:
             page = answer.read().decode()
         process.terminate()
     assert re.search(r'dptstream_frames_total{feed="synthetic"} [1-9]', page)
@@ -378,6 +378,10 @@ def test_files_are_lossless_and_cameras_live_unless_said_otherwise(flags: PlayFl
         (("dance",), "unknown order 'dance'; there are: status"),
         (("seek",), r"write: dptstream ctl seek SECONDS"),
         (("seek", "soon"), r"cannot read 'soon'; write: dptstream ctl seek SECONDS"),
+        (("seek", "nan"), r"cannot read 'nan'; write: dptstream ctl seek SECONDS"),
+        (("seek", "-4"), r"cannot read '-4'; write: dptstream ctl seek SECONDS"),
+        (("seek", "1:2:3:4"), r"cannot read '1:2:3:4'"),
+        (("127.0.0.1:5578", "status"), r"write the server's address as tcp://127.0.0.1:5578"),
         (("loop", "maybe"), r"cannot read 'maybe'; write: dptstream ctl loop on\|off"),
         (("pause", "now"), "pause takes no value; got 'now'"),
     ],
@@ -385,6 +389,17 @@ def test_files_are_lossless_and_cameras_live_unless_said_otherwise(flags: PlayFl
 def test_ctl_rejects_what_it_cannot_read(words: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Ctl(words).run()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("1:30.5", 90.5), ("1:00:00", 3600.0)])
+def test_a_moment_is_written_in_seconds_or_as_a_clock_shows_it(text: str, seconds: float) -> None:
+    assert _order("seek", [text]).arguments == {"seconds": seconds}
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), 1e12])
+def test_ctl_rejects_a_time_out_that_would_never_end(timeout: float) -> None:
+    with pytest.raises(ValueError, match="a timeout is more than 0"):
+        Ctl(("status",), timeout=timeout).run()
 
 
 def test_ctl_rejects_a_feed_where_all_are_meant() -> None:

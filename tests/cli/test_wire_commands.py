@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dptstream.cli import run
 from dptstream.cli.keys import Keys
 from dptstream.cli.listening import ListenFlags
 from dptstream.cli.record import Record
@@ -26,6 +28,7 @@ from dptstream.wire import JpegColor
 from dptstream.wire.keys import load_client_keys, load_server_keys
 from dptstream.wire.publisher import Publisher
 from dptstream.wire.subscriber import Subscriber
+from tests.waiting import wait_until
 from tests.wire.feeding import numbered_frame, publisher_process
 from tests.wire.making import SESSION, make_end
 
@@ -46,9 +49,7 @@ def feed(count: int, *sizes: tuple[int, int]) -> Iterator[str]:
     with Publisher("tcp://127.0.0.1:*") as publisher:
 
         def send() -> None:
-            deadline = time.monotonic() + 60
-            while not publisher.subscribers and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda: publisher.subscribers)
             for number in range(count * len(sizes)):
                 publisher.send(numbered_frame(number, SESSION, *sizes[number // count]))
                 time.sleep(0.01)
@@ -106,6 +107,24 @@ def test_tap_prints_json_for_machines(capsys: pytest.CaptureFixture[str]) -> Non
     assert 0 <= report["latency_ms_p50"] <= report["latency_ms_p95"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--timeout", "-1"], "--timeout must be at least 0; got -1"),
+        (["--timeout", "nan"], "--timeout must be at least 0; got nan"),
+        (["--seconds", "0"], "--seconds must be positive; got 0"),
+        (["--frames", "0"], "--frames must be at least 1; got 0"),
+        (["--feed", "cam 1"], "a feed's name holds up to 64 letters, digits, .*; got 'cam 1'"),
+    ],
+)
+@pytest.mark.parametrize("command", [["tap"], ["record", "-o", "take.mkv"]])
+def test_flags_that_make_no_sense_are_refused(
+    command: list[str], flags: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, *flags]) == 1
+    assert re.fullmatch(f"dptstream: {complaint}", capsys.readouterr().err.strip())
+
+
 def test_tap_says_when_nobody_is_there() -> None:
     with pytest.raises(WireError, match=r"nothing comes from tcp://127.0.0.1:9; is dptstream serving there\?"):
         Tap(ListenFlags("tcp://127.0.0.1:9", timeout=0.2)).run()
@@ -113,8 +132,16 @@ def test_tap_says_when_nobody_is_there() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_an_interrupt_ends_tap_at_once_though_nobody_is_there() -> None:
-    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt_once_it_listens() -> None:
+        wait_until(lambda: signal.getsignal(signal.SIGINT) is not before)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt_once_it_listens)
+    thread.start()
     assert Tap(ListenFlags("tcp://127.0.0.1:9", timeout=0)).run() == 0  # it would listen for ever
+    thread.join()
 
 
 def test_record_keeps_every_frame_of_the_feed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,10 +173,7 @@ def test_an_interrupt_ends_a_recording_properly(tmp_path: Path) -> None:
     with publisher_process(fps=100) as (_, endpoint):
         words = [sys.executable, "-c", RECORD, endpoint, str(path)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-            deadline = time.monotonic() + 60
-            while not path.exists():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(path.exists)
             time.sleep(0.3)
             os.kill(process.pid, signal.SIGINT)
             out, _ = process.communicate(timeout=60)
