@@ -5,6 +5,9 @@ from typing import Any
 
 import bpy
 
+RELATIVE_PATH: set[Any] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5) else set()
+"""Options of a property for a path that may begin with ``//``: without them newer Blenders show such a path in red."""
+
 
 def register_classes(classes: Sequence[type]) -> None:
     """Register ``classes`` in order, leaving out those that are registered."""

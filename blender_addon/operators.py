@@ -204,7 +204,7 @@ def why_not_serve(context: Any) -> str:
     if steering.server_runs():
         return "a server runs already; stop it first"
     if not preferences.python():
-        return "name the Python that has dptstream in Preferences > Add-ons > Depth Stream"
+        return "name the Python that has dptstream, here or in Preferences > Add-ons > Depth Stream"
     settings = context.scene.dptstream
     if settings.server_input == "FILE" and not settings.server_file:
         return "choose a file"

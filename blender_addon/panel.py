@@ -4,8 +4,8 @@ from typing import Any
 
 import bpy
 
-from . import live, operators, steering
-from .compat import draw_input, register_classes, unregister_classes
+from . import live, operators, preferences, steering
+from .compat import draw_input, get_input, register_classes, unregister_classes
 from .nodes import SETTINGS
 from .receiver import Report
 from .scene import live_modifier, live_object
@@ -13,6 +13,10 @@ from .scene import live_modifier, live_object
 LOG_LINES_SHOWN = 6
 _KIND_WORDS = {"metric": "metres", "relative": "relative depth", "relative_inverse": "relative inverse depth"}
 _RELATIVE_ONLY = ("Near", "Far")
+_ONLY_WITH = {"Point Size": ("As Points", True), "Plain Color": ("Video Colors", False)}
+"""Settings without effect unless another has this value."""
+_NARROW = 280
+"""Width of a side panel as Blender opens it, pixels."""
 
 
 class _DepthPanel:
@@ -78,14 +82,15 @@ def draw_connection(layout: Any, context: Any) -> None:
     column = layout.column()
     column.enabled = report is None
     column.prop(settings, "endpoint")
-    column.prop(settings, "keys")
-    layout.prop(settings, "feed")
+    column.prop(settings, "keys", placeholder="none")
+    layout.prop(settings, "feed", placeholder="the first that comes")
     if report is None:
         layout.operator("dptstream.connect", icon="PLAY")
     else:
         layout.operator("dptstream.disconnect", icon="PAUSE")
+        column = layout.column(align=True)
         for line in state_lines(report):
-            layout.label(text=line)
+            draw_lines(column, line)
     for text in filter(None, (live.problem(), "" if report is None else report.problem)):
         draw_alert(layout, text)
     if live_object(context.scene) is not None:
@@ -95,7 +100,7 @@ def draw_connection(layout: Any, context: Any) -> None:
 
 
 def state_lines(report: Report) -> list[str]:
-    """Return how it goes in short lines: rate, latency, losses; size, model and kind; what the sender notes."""
+    """Return how it goes in short lines: rate, latency, losses; size and kind; model; what the sender notes."""
     connection = live.connection()
     picture = None if connection is None else connection.picture
     if connection is None or picture is None:
@@ -108,20 +113,28 @@ def state_lines(report: Report) -> list[str]:
     depth = message.depth
     return [
         f"{word} · {connection.figures.rate():.3g} fps{latency} · {dropped} dropped",
-        f"{depth.width}x{depth.height} · {message.model} · {_KIND_WORDS[depth.kind.value]}",
+        f"{depth.width}x{depth.height} · {_KIND_WORDS[depth.kind.value]}",
+        message.model,
         *([report.status.note] if report.status is not None and report.status.note else []),
     ]
 
 
 def draw_alert(layout: Any, text: str) -> None:
-    """Draw what is wrong and what to do, wrapped to lines that fit a side panel."""
-    box = layout.box()
-    box.alert = True
-    for number, line in enumerate(wrapped(text)):
-        box.label(text=line, icon="ERROR" if number == 0 else "BLANK1")
+    """Draw what is wrong and what to do."""
+    column = layout.box().column(align=True)
+    column.alert = True
+    begins_with_address = "://" in text.split(" ", 1)[0]
+    draw_lines(column, text if begins_with_address else f"{text[:1].upper()}{text[1:]}", icon="ERROR")
 
 
-def wrapped(text: str, width: int = 38) -> list[str]:
+def draw_lines(column: Any, text: str, icon: str = "NONE") -> None:
+    """Draw a text in as many lines as it takes in this panel; with an icon, beside the first."""
+    column.scale_y = 0.8
+    for number, line in enumerate(wrapped(text, _line_width(with_icon=icon != "NONE"))):
+        column.label(text=line, icon=icon if number == 0 or icon == "NONE" else "BLANK1")
+
+
+def wrapped(text: str, width: int) -> list[str]:
     """Return ``text`` in lines of at most ``width`` characters, except where a word is longer."""
     lines = [""]
     for word in text.split():
@@ -130,6 +143,14 @@ def wrapped(text: str, width: int = 38) -> list[str]:
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
+
+
+def _line_width(*, with_icon: bool) -> int:
+    """Return about how many characters a line of the panel being drawn holds."""
+    region = bpy.context.region
+    pixels = _NARROW if region is None else region.width / bpy.context.preferences.system.ui_scale
+    # Less margins, tabs, the box and its icon; by the width of Blender's letters, on the safe side.
+    return max(20, round((pixels - (88 if with_icon else 48)) / 6.4))
 
 
 def draw_display(layout: Any, context: Any) -> None:
@@ -149,7 +170,10 @@ def draw_display(layout: Any, context: Any) -> None:
     )
     for setting in SETTINGS:
         if setting.of_user and not (is_metric and setting.name in _RELATIVE_ONLY):
-            draw_input(layout, modifier, setting.name)
+            row = layout.row()
+            other, needed = _ONLY_WITH.get(setting.name, ("", None))
+            row.active = not other or get_input(modifier, other) == needed
+            draw_input(row, modifier, setting.name)
 
 
 def draw_steering(layout: Any, context: Any) -> None:
@@ -157,8 +181,10 @@ def draw_steering(layout: Any, context: Any) -> None:
     settings = context.scene.dptstream
     layout.use_property_split = True
     layout.use_property_decorate = False
-    for name in ("model", "size", "smoothing", "control"):
-        layout.prop(settings, name)
+    layout.prop(settings, "model", placeholder="as it is")
+    layout.prop(settings, "size")
+    layout.prop(settings, "smoothing")
+    layout.prop(settings, "control", placeholder="the next port")
     layout.operator("dptstream.steer", icon="CHECKMARK", text="Applying…" if steering.busy() else "Apply")
     if steering.problem():
         draw_alert(layout, steering.problem())
@@ -169,6 +195,8 @@ def draw_server(layout: Any, context: Any) -> None:
     settings = context.scene.dptstream
     layout.use_property_split = True
     layout.use_property_decorate = False
+    if not preferences.python():
+        preferences.draw_python(layout)
     layout.prop(settings, "server_input")
     if settings.server_input == "FILE":
         layout.prop(settings, "server_file")

@@ -25,6 +25,13 @@ class DPTSTREAM_AP_preferences(bpy.types.AddonPreferences):
         self.layout.label(text="Needed for Start Server alone: python -m pip install dptstream", icon="INFO")
 
 
+def draw_python(layout: Any) -> None:
+    """Draw the field for the Python elsewhere than in the preferences."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    if addon is not None and addon.preferences is not None:
+        layout.prop(addon.preferences, "python", text="Python", placeholder="has dptstream")
+
+
 def python() -> str:
     """Return the Python that the user named; empty where none was."""
     addon = bpy.context.preferences.addons.get(__package__)

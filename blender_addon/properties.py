@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, PointerProperty, StringProperty
 
 from . import live
-from .compat import register_classes, unregister_classes
+from .compat import RELATIVE_PATH, register_classes, unregister_classes
 
 SMOOTHINGS = ("off", "minimal", "light", "default", "strong")
 """Presets of ``dptstream serve --temporal``."""
@@ -42,6 +42,7 @@ class DPTSTREAM_PG_scene(bpy.types.PropertyGroup):
         name="Keys",
         description="Folder with this computer's keys, for a server with keys: what `dptstream keys` made for it",
         subtype="DIR_PATH",
+        options=RELATIVE_PATH,
     )
     shown: PointerProperty(type=bpy.types.Object, name="Live Object", description="Shows live depth in this scene")
     camera: PointerProperty(type=bpy.types.Object, name="Camera", description="Sees what the feed's camera sees")
@@ -71,7 +72,12 @@ class DPTSTREAM_PG_scene(bpy.types.PropertyGroup):
             ("CLIP", "Clip", "The clip open in the Movie Clip Editor"),
         ],
     )
-    server_file: StringProperty(name="File", description="A video, picture or recorded take", subtype="FILE_PATH")
+    server_file: StringProperty(
+        name="File",
+        description="A video, picture or recorded take",
+        subtype="FILE_PATH",
+        options=RELATIVE_PATH,
+    )
     server_camera: StringProperty(
         name="Camera",
         description="Number or name of the camera",

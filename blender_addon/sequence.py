@@ -11,7 +11,7 @@ import numpy as np
 from bpy_extras.io_utils import ImportHelper
 
 from .camera import add_camera, match_render
-from .compat import has_input, register_classes, set_input, unregister_classes
+from .compat import RELATIVE_PATH, has_input, register_classes, set_input, unregister_classes
 from .manifest_reader import DepthSequence, SequenceError, read_sequence, shown_frames
 from .material import ensure_material
 from .nodes import KINDS
@@ -269,7 +269,7 @@ class DPTSTREAM_OT_import_sequence(bpy.types.Operator, ImportHelper):
 
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="*.json;*.exr;*.png", options={"HIDDEN"})
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
     # Blender fills these in when files are dropped, and asks for them in its dialog.
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
     files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"})
@@ -284,7 +284,7 @@ class DPTSTREAM_OT_import_sequence(bpy.types.Operator, ImportHelper):
         name="Colors",
         description="Film or first picture that the depth was made from; empty looks where the manifest says it was",
         subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
+        options={"SKIP_SAVE"} | RELATIVE_PATH,
     )
     start_frame: bpy.props.IntProperty(name="Start Frame", description="Scene frame of the first frame", default=1)
     set_rate: bpy.props.BoolProperty(
@@ -296,7 +296,7 @@ class DPTSTREAM_OT_import_sequence(bpy.types.Operator, ImportHelper):
         name="Set Frame Range", description="Give the scene the clip's length", default=True
     )
     make_camera: bpy.props.BoolProperty(
-        name="Camera and Resolution",
+        name="Camera and Size",
         description="Add the clip's camera, look through it when rendering, and render at the clip's size",
         default=True,
     )

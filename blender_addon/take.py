@@ -9,7 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import live
-from .compat import get_input, register_classes, set_input, unregister_classes
+from .compat import RELATIVE_PATH, get_input, register_classes, set_input, unregister_classes
 from .manifest_reader import SequenceError, read_sequence
 from .nodes import SETTINGS
 from .receiver import Receiver
@@ -273,6 +273,7 @@ def register() -> None:
         name="Takes",
         description="Folder that gets a folder for each take; // is where the file lies",
         subtype="DIR_PATH",
+        options=RELATIVE_PATH,
         default="//takes",
     )
     if _before_load not in bpy.app.handlers.load_pre:
