@@ -1,6 +1,8 @@
 """``dptstream ctl``: steer a running server."""
 
 import json
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from ..wire.requests import Argument
 
 _DEFAULT = "tcp://127.0.0.1:5578"
+_HOST_AND_PORT = re.compile(r".+:\d+")
 _ORDERS = "status|feeds|pause|resume|seek|loop|model|size|temporal|quit"
 
 
@@ -18,9 +21,9 @@ _ORDERS = "status|feeds|pause|resume|seek|loop|model|size|temporal|quit"
 class Ctl:
     """Ask a running `dptstream serve`, or tell it what to do.
 
-    status, feeds: how it goes. pause, resume. seek SECONDS: jump to a moment of a file. loop on|off. model NAME, or a
-    file that the server was started to --offer. size PIXELS|auto. temporal off|minimal|light|default|strong. quit. What
-    another network or smoothing changes begins a new session of each feed.
+    status, feeds: how it goes. pause, resume. seek SECONDS (90, or 1:30): jump to a moment of a file. loop on|off.
+    model NAME, or a file that the server was started to --offer. size PIXELS|auto. temporal
+    off|minimal|light|default|strong. quit. What another network or smoothing changes begins a new session of each feed.
     """
 
     words: Annotated[
@@ -43,7 +46,7 @@ class Ctl:
 
         endpoint, order = _parse(self.words, self.feed)
         keys = None if self.curve is None else load_client_keys(self.curve)
-        timeout = self.timeout or (300.0 if order.operation == "model" else 5.0)
+        timeout = (300.0 if order.operation == "model" else 5.0) if self.timeout is None else self.timeout
         answer = ControlClient(endpoint, keys=keys, timeout=timeout).request(order.operation, **order.arguments)
         print(json.dumps(answer, indent=None if self.json else 2))
         return 0
@@ -60,6 +63,8 @@ class _Order:
 def _parse(words: tuple[str, ...], feed: str | None) -> tuple[str, _Order]:
     """Return the address and the request; raises ValueError saying what can be written."""
     endpoint, rest = (words[0], words[1:]) if words and "://" in words[0] else (_DEFAULT, words)
+    if rest and _HOST_AND_PORT.fullmatch(rest[0]):
+        raise ValueError(f"write the server's address as tcp://{rest[0]}")
     if not rest:
         raise ValueError(f"say what to do: {_ORDERS.replace('|', ', ')}")
     verb, *values = rest
@@ -77,7 +82,12 @@ def _order(verb: str, values: list[str]) -> _Order:
             raise ValueError(f"{verb} takes no value; got {values[0]!r}")
         paused: dict[str, Argument] = {"paused": verb == "pause"}
         return _Order("pause", paused) if verb in ("pause", "resume") else _Order(verb)
-    forms = {"seek": "seek SECONDS", "loop": "loop on|off", "model": "model NAME", "size": "size PIXELS|auto"}
+    forms = {
+        "seek": "seek SECONDS (90, or 1:30)",
+        "loop": "loop on|off",
+        "model": "model NAME",
+        "size": "size PIXELS|auto",
+    }
     forms["temporal"] = "temporal off|minimal|light|default|strong"
     if verb not in forms:
         raise ValueError(f"unknown order {verb!r}; there are: {_ORDERS.replace('|', ', ')}")
@@ -86,10 +96,18 @@ def _order(verb: str, values: list[str]) -> _Order:
     return _with_value(verb, values[0], forms[verb])
 
 
+def _seconds(text: str) -> float:
+    """Return the seconds of 90, 1:30 or 1:00:00; raises ValueError."""
+    parts = text.split(":")
+    if len(parts) > 3 or not all(math.isfinite(float(part)) and not part.startswith("-") for part in parts):
+        raise ValueError(text)
+    return sum(float(part) * 60.0**power for power, part in enumerate(reversed(parts)))
+
+
 def _with_value(verb: str, value: str, form: str) -> _Order:
     try:
         if verb == "seek":
-            return _Order("seek", {"seconds": float(value)})
+            return _Order("seek", {"seconds": _seconds(value)})
         if verb == "size":
             return _Order("size", {"pixels": None if value == "auto" else int(value)})
         if verb == "loop":

@@ -27,6 +27,6 @@ class Keys:
 
         for path in make_keys(self.directory, self.client):
             print(path)
-        carried = ", ".join(str(self.directory / name) for name in self.client)
-        print(f"serve with --curve {self.directory}; listen with --curve {carried}")
+        carried = ", ".join(str(self.directory / name) for name in dict.fromkeys(self.client))
+        print(f"serve with --curve {self.directory}" + (f"; listen with --curve {carried}" if carried else ""))
         return 0

@@ -1,5 +1,6 @@
 """Flags and manners of commands that listen to a depth feed. Imports nothing heavy, so that --help is quick."""
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +41,15 @@ class ListenFlags:
     def patience(self) -> float | None:
         """Seconds to wait for a frame, or None for ever."""
         return self.timeout or None
+
+    def check(self, *, seconds: float | None, frames: int | None) -> None:
+        """Raise ValueError where a command's flags make no sense; ``seconds`` and ``frames`` end it."""
+        if not 0 <= self.timeout < math.inf:
+            raise ValueError(f"--timeout must be at least 0; got {self.timeout:g}")
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise ValueError(f"--seconds must be positive; got {seconds:g}")
+        if frames is not None and frames < 1:
+            raise ValueError(f"--frames must be at least 1; got {frames}")
 
 
 @contextmanager

@@ -39,8 +39,12 @@ class Record:
 
     def run(self) -> int:
         """Record; exit code 3 when frames were lost on the way or came faster than the disk takes them."""
+        self.listen.check(seconds=self.seconds, frames=self.frames)
         if self.output.suffix.lower() != ".mkv":
-            raise ValueError(f"a recording is a Matroska file: call it {self.output.with_suffix('.mkv').name}")
+            name = f"{self.output.stem or 'take'}.mkv"
+            raise ValueError(f"a recording is a Matroska file: call it {name}; got {str(self.output)!r}")
+        if self.output.is_dir():
+            raise ValueError(f"{self.output} is a folder; name a file")
         if self.output.exists() and not self.overwrite:
             raise ValueError(f"{self.output} exists already; choose another name, or give --overwrite")
         subscriber = self.listen.subscriber(capacity=_CAPACITY)

@@ -154,7 +154,7 @@ class Serve:
         self.play.check()
         self._offered.check()
         options = self.wire.options()
-        lines = StatusLines(quiet=self.quiet, json_lines=self.json)
+        lines = StatusLines(quiet=self.quiet, json_lines=self.json, keys=self.wire.curve)
         from ..wire.publisher import Publisher
 
         publisher = Publisher(self.wire.bind, keys=self.wire.keys(), insecure=self.wire.insecure)

@@ -1,6 +1,7 @@
 """The part of ``dptstream serve`` that runs: starts feeds and control channel, tells how it goes, ends in time."""
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -14,6 +15,8 @@ from .flags import device_words
 from .listening import ending_by_signal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from ..engine.feeds import FeedReport, Player
@@ -31,8 +34,8 @@ _GRACE_SECONDS = 1.0
 class StatusLines:
     """What the user sees: people get lines on stderr, machines get JSON on stdout."""
 
-    def __init__(self, *, quiet: bool, json_lines: bool) -> None:
-        self._quiet, self._json_lines = quiet, json_lines
+    def __init__(self, *, quiet: bool, json_lines: bool, keys: "Path | None" = None) -> None:
+        self._quiet, self._json_lines, self._keys = quiet, json_lines, keys
         self._told: dict[str, tuple[str, float | None]] = {}
         self._device: torch.device | None = None
 
@@ -52,8 +55,13 @@ class StatusLines:
         for report in reports:
             size = f"{report.width}x{report.height}" if report.width else "waiting for it"
             self.say(f"feed     {report.feed}: {report.location}, {size}")
-        steered = f"; steer it with: dptstream ctl {control} status" if control else ""
-        self.say(f"serving  at {publisher.endpoint}; watch it with: dptstream tap {publisher.endpoint}{steered}")
+        key = f" --curve {self._keys / 'NAME'}" if self._keys is not None else ""
+        steered = f"; steer it with: dptstream ctl {_from_here(control)} status{key}" if control else ""
+        watched = f"watch it with: dptstream tap {_from_here(publisher.endpoint)}{key}"
+        self.say(f"serving  at {publisher.endpoint}; {watched}{steered}")
+        if _from_here(publisher.endpoint) != publisher.endpoint:
+            port = publisher.endpoint.rpartition(":")[2]
+            self.say(f"         other machines take tcp://{socket.gethostname()}:{port}")
         if self._json_lines:
             print(json.dumps({"endpoint": publisher.endpoint, "control": control}), flush=True)
 
@@ -86,6 +94,11 @@ class StatusLines:
                 self.say(f"warning  {report.feed}: {report.note}")
         elif retry is None or report.retry_seconds > retry:  # once each time that it was tried
             self.say(f"{report.feed:8} waiting: {report.note}; trying again in {max(1, round(report.retry_seconds))} s")
+
+
+def _from_here(endpoint: str) -> str:
+    """Return what a program on this machine connects to: not each system takes the address that means all of them."""
+    return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def words(report: "FeedReport", subscribers: int, gpu: "GpuUse | None" = None) -> str:

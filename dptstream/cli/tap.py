@@ -38,6 +38,7 @@ class Tap:
 
     def run(self) -> int:
         """Listen and report; exit code 0."""
+        self.listen.check(seconds=self.seconds, frames=self.frames)
         meter = Meter()
         subscriber = self.listen.subscriber(capacity=_CAPACITY, on_message=meter.take)
         if self.save is not None:

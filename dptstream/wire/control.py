@@ -20,10 +20,14 @@ from .endpoints import (
     prepare_client,
     prepare_server,
     read_parts,
+    remove_socket_file,
 )
 from .gatekeeper import Gatekeeper
 from .keys import ClientKeys, ServerKeys
 from .requests import MAX_BYTES, Argument, Request, pack_reply, pack_request, unpack_reply, unpack_request
+
+MAX_TIMEOUT_SECONDS = 1_000_000
+"""What may be waited for an answer, about: ZeroMQ counts milliseconds in 32 bits."""
 
 _POLL_MS = 50
 _LINGER_MS = 200
@@ -112,6 +116,7 @@ class ControlServer:
             prepare_server(socket, self._keys, _LINGER_MS)
             socket.maxmsgsize = MAX_BYTES
             self._endpoint = bind(socket, self._endpoint)
+            exits.callback(remove_socket_file, self._endpoint)
             self._thread = threading.Thread(
                 target=self._serve, args=(socket, exits.pop_all()), name="dptstream-control", daemon=True
             )
@@ -162,12 +167,14 @@ class ControlClient:
     Args:
         endpoint: Address of the server's control channel.
         keys: The client's keys, for a server with keys.
-        timeout: Seconds to wait for an answer.
+        timeout: Seconds to wait for an answer; > 0.
     """
 
     def __init__(
         self, endpoint: str = DEFAULT_CONTROL_ENDPOINT, *, keys: ClientKeys | None = None, timeout: float = 5.0
     ) -> None:
+        if not 0 < timeout < MAX_TIMEOUT_SECONDS:
+            raise ValueError(f"a timeout is more than 0 and less than {MAX_TIMEOUT_SECONDS} seconds; got {timeout:g}")
         self._endpoint = endpoint
         self._keys = keys
         self._timeout = timeout

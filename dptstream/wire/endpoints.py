@@ -1,8 +1,12 @@
 """Addresses of sockets: which of them leave this machine, and how a socket is set up for them. Needs pyzmq."""
 
+import errno
 import ipaddress
 import logging
+import socket as sockets
+import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -85,19 +89,62 @@ def _prepare(socket: Socket, linger_ms: int) -> None:
 
 def bind(socket: Socket, endpoint: str) -> str:
     """Bind ``socket`` and return the endpoint with its true port; raises WireError."""
+    path = _path_of(endpoint)
+    if path is not None:
+        _check_free(path, endpoint)
     socket.ipv6 = "[" in endpoint  # else IPv4 addresses would be told as IPv6 ones
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
-        raise WireError(_bind_failure(endpoint, error)) from None
+        raise WireError(f"cannot serve at {endpoint}: {_bind_failure(error)}") from None
     bound: Any = socket.last_endpoint
     return bytes(bound).rstrip(b"\0").decode()
 
 
-def _bind_failure(endpoint: str, error: zmq.ZMQError) -> str:
-    if error.errno == zmq.EADDRINUSE:
-        return f"cannot serve at {endpoint}: something else does already; choose another port"
-    return f"cannot serve at {endpoint}: {error.strerror}"
+def remove_socket_file(endpoint: str) -> None:
+    """Remove what a socket that was bound to ``ipc://PATH`` leaves behind."""
+    path = _path_of(endpoint)
+    if path is not None:
+        path.unlink(missing_ok=True)
+
+
+def _path_of(endpoint: str) -> Path | None:
+    transport, _, address = endpoint.partition("://")
+    return Path(address) if transport == "ipc" and address != "*" and not address.startswith("@") else None
+
+
+def _check_free(path: Path, endpoint: str) -> None:
+    """Refuse a path that holds something: ZeroMQ would remove it without asking, be it a film or a running server."""
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    # Windows tells its sockets as empty files.
+    if path.is_dir() or (found.st_size and not stat.S_ISSOCK(found.st_mode)):
+        raise WireError(f"cannot serve at {endpoint}: there is a file or folder; choose another path")
+    if _answers(path):
+        raise WireError(f"cannot serve at {endpoint}: something else does already; choose another path")
+
+
+def _answers(path: Path) -> bool:
+    family = getattr(sockets, "AF_UNIX", None)
+    if family is None:
+        return False
+    with sockets.socket(family) as probe, suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
+
+
+def _bind_failure(error: zmq.ZMQError) -> str:
+    words = {
+        zmq.EADDRINUSE: "something else does already; choose another port",
+        zmq.EADDRNOTAVAIL: "this machine has no such address; tcp://0.0.0.0:PORT is all it has",
+        errno.ENODEV: "this machine has no such address; tcp://0.0.0.0:PORT is all it has",
+        errno.ENOENT: "there is no such folder",
+        errno.ENAMETOOLONG: "the path is too long for a socket",
+    }
+    return words.get(error.errno or 0, zmq.strerror(error.errno or 0))
 
 
 def connect(socket: Socket, endpoint: str) -> None:
@@ -107,7 +154,7 @@ def connect(socket: Socket, endpoint: str) -> None:
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        raise ValueError(f"cannot connect to {endpoint}: {error.strerror}") from None
+        raise ValueError(f"cannot connect to {endpoint}: {zmq.strerror(error.errno or 0)}") from None
 
 
 def read_parts(socket: Socket, max_parts: int) -> list[Part]:

@@ -72,6 +72,7 @@ def make_keys(folder: Path, clients: Sequence[str] = (_CLIENT,)) -> list[Path]:
         WireError: A client's keys exist already, or a file cannot be written.
         ValueError: A client's name is not fit for a file.
     """
+    clients = list(dict.fromkeys(clients))
     for name in clients:
         if name != feed_name(name) or name == _CLIENTS:
             raise ValueError(

@@ -294,9 +294,17 @@ def feed_name(text: str) -> str:
     return name or "feed"
 
 
-def _check_identity(feed: str, session: str) -> None:
+def check_feed(feed: str) -> None:
+    """Refuse what cannot be the name of a feed; raises ValueError."""
     if not _FEED.match(feed):
-        raise ValueError(f"a feed's name holds up to 64 letters, digits, '.', '_', '-'; got {feed[:80]!r}")
+        raise ValueError(
+            f"a feed's name holds up to 64 letters, digits, '.', '_', '-' and begins with one of the first two; "
+            f"got {feed[:80]!r}"
+        )
+
+
+def _check_identity(feed: str, session: str) -> None:
+    check_feed(feed)
     if not _SESSION.match(session):
         raise ValueError(f"a session is 32 hexadecimal digits; got {session[:80]!r}")
 

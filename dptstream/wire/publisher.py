@@ -10,7 +10,7 @@ from typing import Self
 
 import zmq
 
-from .endpoints import DEFAULT_ENDPOINT, Context, Socket, bind, check_exposure, prepare_server
+from .endpoints import DEFAULT_ENDPOINT, Context, Socket, bind, check_exposure, prepare_server, remove_socket_file
 from .gatekeeper import Gatekeeper
 from .keys import ServerKeys
 from .messages import EndMessage, FeedState, FrameMessage, Message, StatusMessage, printable
@@ -93,6 +93,7 @@ class Publisher:
             socket.maxmsgsize = _MAX_INCOMING
             socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             self._endpoint = bind(socket, self._endpoint)
+            exits.callback(remove_socket_file, self._endpoint)
             self._socket = socket
             self._exits = exits.pop_all()
         self._thread = threading.Thread(target=self._give_signs_of_life, name="dptstream-status", daemon=True)

@@ -14,7 +14,7 @@ from ..errors import WireError, WireVersionError
 from .connection import Connection
 from .endpoints import DEFAULT_ENDPOINT
 from .keys import ClientKeys
-from .messages import FrameMessage, Message, StatusMessage
+from .messages import FrameMessage, Message, StatusMessage, check_feed
 from .packing import DEFAULT_LIMITS, Limits, Part, unpack
 
 HIGH_WATER_MARK = 8
@@ -100,6 +100,8 @@ class Subscriber:
         on_message: Callable[[Message], None] | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        if feed is not None:
+            check_feed(feed)
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1; got {capacity}")
         self.endpoint = endpoint

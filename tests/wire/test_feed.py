@@ -364,6 +364,58 @@ def test_a_sender_of_another_version_is_reported() -> None:
     context.destroy(linger=0)
 
 
+needs_unix_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs sockets with a path")
+
+
+@needs_unix_sockets
+def test_a_path_can_be_an_address_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path / 'feed'}"
+    with Publisher(endpoint) as publisher, Subscriber(endpoint) as subscriber:
+        wait_until(lambda: publisher.subscribers)
+        publisher.send(numbered_frame(0, SESSION))
+        assert subscriber.receive(PATIENCE_SECONDS) is not None
+    assert not (tmp_path / "feed").exists()
+
+
+@needs_unix_sockets
+def test_a_path_where_somebody_serves_is_not_taken_from_them(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path / 'feed'}"
+    with Publisher(endpoint) as publisher, pytest.raises(WireError, match="something else does already"):
+        Publisher(endpoint).start()
+    with Subscriber(endpoint) as subscriber, Publisher(endpoint) as publisher:  # free again
+        wait_until(lambda: publisher.subscribers)
+        assert subscriber.running
+
+
+@needs_unix_sockets
+def test_the_path_of_one_that_was_killed_is_free(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / "feed"))
+    Publisher(f"ipc://{tmp_path / 'feed'}").start().close()
+
+
+def test_a_file_is_never_overwritten_by_a_socket(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"precious")
+    for path in (film, tmp_path):
+        with pytest.raises(WireError, match="there is a file or folder; choose another path"):
+            Publisher(f"ipc://{path}").start()
+    assert film.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "complaint"),
+    [
+        ("ipc:///no/such/folder/feed", "there is no such folder"),
+        (f"ipc:///tmp/{'x' * 200}", "the path is too long for a socket"),
+        ("tcp://192.0.2.1:5577", "this machine has no such address"),
+    ],
+)
+def test_an_address_that_cannot_be_bound_is_explained(endpoint: str, complaint: str) -> None:
+    with pytest.raises(WireError, match=f"cannot serve at .*: {complaint}"):
+        Publisher(endpoint, insecure=True).start()
+
+
 def test_two_publishers_at_one_address_are_refused() -> None:
     with Publisher(ANY_PORT) as first, pytest.raises(WireError, match="something else does already"):
         Publisher(first.endpoint).start()
