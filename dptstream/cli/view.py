@@ -1,7 +1,6 @@
 """``dptstream view``: depth as points and surfaces, in a window, in a browser, as pictures and as files."""
 
 import itertools
-import math
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -80,6 +79,7 @@ class View:
             raise ValueError(f"--frames must be at least 1; got {self.frames}")
         if self.page.web and self.save.any:
             raise ValueError("a page saves nothing by itself: leave --web or --snapshot, --orbit and --export away")
+        self.save.check()
         focal = self.camera.focal_px is not None or self.camera.focal_mm is not None
         if focal and (is_endpoint(self.what) or is_folder(self.what)):
             raise ValueError(
@@ -247,8 +247,6 @@ class View:
         from .view_films import open_film
 
         assert self.save.orbit is not None
-        if not (math.isfinite(self.save.orbit_seconds) and self.save.orbit_seconds > 0):
-            raise ValueError(f"--orbit-seconds must be positive; got {self.save.orbit_seconds:g}")
         message_at = frames_over_time(feed, self.sender.timeout or None)
         with closing(open_film(self.save.orbit, 25)) as film:
             count = film_orbit(

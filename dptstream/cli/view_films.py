@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..viewer.window import VideoWriter
 
 
-_END_SECONDS = 20.0
-"""How long a recording may take to be finished."""
+_END_SECONDS = 60.0
+"""How long a recording may take to be finished, before it is ended by force."""
 
 
 def open_film(path: Path, fps: int) -> "VideoWriter":
@@ -56,7 +56,11 @@ def recorder(endpoint: str, curve: Path | None) -> "Callable[[Path], Callable[[]
 
         def end() -> None:
             process.terminate()
-            process.wait(_END_SECONDS)
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
         return end
 

@@ -1,5 +1,6 @@
 """Flags of `dptstream view`. Imports nothing heavy, so that --help is quick."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -54,6 +55,8 @@ class LookFlags:
         """Return the settings; raises ValueError for what cannot be shown."""
         from ..viewer.settings import Filters, ViewSettings
 
+        if not (math.isfinite(self.yaw) and math.isfinite(self.pitch)):
+            raise ValueError(f"--yaw and --pitch are degrees; got {self.yaw:g} and {self.pitch:g}")
         names = {word.replace("-", "_") for word in self.filters}
         everything = Filters()
         on = {name: replace(getattr(everything, name), enabled=True) for name in names}
@@ -102,6 +105,14 @@ class SaveFlags:
     """Save each frame as PLY."""
     export_glb: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Save each frame as GLB (binary glTF)."""
+
+    def check(self) -> None:
+        """Raise ValueError for what cannot be saved."""
+        for path, suffix, what in ((self.snapshot, ".png", "a picture"), (self.orbit, ".mp4", "a film")):
+            if path is not None and path.suffix.lower() != suffix:
+                raise ValueError(f"{what} is saved as {suffix}; got {path.name}")
+        if not (math.isfinite(self.orbit_seconds) and self.orbit_seconds > 0):
+            raise ValueError(f"--orbit-seconds must be positive; got {self.orbit_seconds:g}")
 
     @property
     def any(self) -> bool:

@@ -1,5 +1,6 @@
 """Clouds as files: PLY, GLB and PNG, and the bytes of them. Knows no feed."""
 
+import contextlib
 import json
 import struct
 import zlib
@@ -42,7 +43,8 @@ def save_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise SinkError(f"cannot write {path}: {error.strerror}") from None
 
 

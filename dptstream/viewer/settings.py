@@ -4,6 +4,7 @@ Filters have the names, ranges and starting values of Intel's RealSense Viewer, 
 every filter begins switched off: what is seen is what was sent.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -156,15 +157,16 @@ class ViewSettings:
     """RealSense's filters."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.near < self.far:
-            raise ValueError(f"near and far need 0 < near < far; got {self.near:g} and {self.far:g}")
+        if not 0 < self.near < self.far < math.inf:
+            raise ValueError(f"near and far need 0 < near < far, both finite; got {self.near:g} and {self.far:g}")
         if self.color_limits is not None and not self.color_limits[0] < self.color_limits[1]:
             raise ValueError(f"color_limits need two distances, the nearer first; got {self.color_limits}")
-        if not (self.edge_threshold > 0 and self.stride >= 1 and self.voxel >= 0):
-            raise ValueError(
-                f"edge_threshold must be > 0, stride at least 1, voxel at least 0; got {self.edge_threshold:g}, "
-                f"{self.stride}, {self.voxel:g}"
-            )
+        if not 0 < self.edge_threshold < math.inf:
+            raise ValueError(f"edge_threshold must be positive; got {self.edge_threshold:g}")
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1; got {self.stride}")
+        if not 0 <= self.voxel < math.inf:
+            raise ValueError(f"voxel must be at least 0; got {self.voxel:g}")
         _check("point_size", self.point_size, 1, 16)
         if self.fov_x_deg is not None and not 0 < self.fov_x_deg < 180:
             raise ValueError(f"field of view must lie between 0 and 180 degrees; got {self.fov_x_deg:g}")

@@ -153,6 +153,12 @@ def test_what_cannot_be_played_is_told_in_the_words_of_serve(
         (["tcp://127.0.0.1:9", "--frames", "0"], "at least 1"),
         (["tcp://127.0.0.1:9", "--near", "20"], "0 < near < far"),
         (["tcp://127.0.0.1:9", "--timeout", "0.3", "--export-ply", "x"], "is dptstream serving there?"),
+        (["tcp://127.0.0.1:9", "--far", "inf"], "both finite"),
+        (["tcp://127.0.0.1:9", "--stride", "0"], "stride must be at least 1"),
+        (["tcp://127.0.0.1:9", "--yaw", "nan"], "--yaw and --pitch are degrees"),
+        (["tcp://127.0.0.1:9", "--snapshot", "x.jpg"], "a picture is saved as .png; got x.jpg"),
+        (["tcp://127.0.0.1:9", "--orbit", "x.gif"], "a film is saved as .mp4; got x.gif"),
+        (["tcp://127.0.0.1:9", "--orbit", "x.mp4", "--orbit-seconds", "0"], "must be positive"),
         (["/nowhere/manifest.json"], "cannot read"),
     ],
 )

@@ -212,7 +212,10 @@ def test_jet_goes_from_blue_to_red() -> None:
     [
         {"near": 0.0},
         {"near": 5.0, "far": 5.0},
+        {"far": float("inf")},
         {"stride": 0},
+        {"voxel": float("nan")},
+        {"edge_threshold": float("inf")},
         {"edge_threshold": 0.0},
         {"fov_x_deg": 180.0},
         {"point_size": 0.0},

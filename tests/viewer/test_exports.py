@@ -104,6 +104,9 @@ def test_files_that_cannot_be_written_are_one_line_and_leave_nothing(tmp_path: P
     with pytest.raises(SinkError, match="cannot write"):
         save_bytes(tmp_path / "taken", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match="cannot write"):
+        save_bytes(tmp_path / "file" / "points.ply", b"x")
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
