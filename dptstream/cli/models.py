@@ -153,6 +153,10 @@ def progress_bar(entry: "Entry") -> Iterator["OnProgress"]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+    console = Console(stderr=True)
+    if not console.is_terminal:  # where a bar would leave an empty line
+        yield lambda done, total: None
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -160,7 +164,7 @@ def progress_bar(entry: "Entry") -> Iterator["OnProgress"]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(entry.name, total=entry.size_bytes, visible=False)
 
         def on_progress(done: int, total: int | None) -> None:

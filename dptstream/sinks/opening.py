@@ -38,14 +38,9 @@ def prepare(options: FolderOptions, layout: Layout, run: Entry) -> Verdict:
         _remove_run(found)
         _refuse_foreign(options, layout)
         return _begin(layout)
-    state = "a finished run" if found.complete else "an unfinished run"
     if not options.resume:
-        hint = (
-            "overwrite it with --overwrite"
-            if found.complete
-            else "finish it with --resume or begin anew with --overwrite"
-        )
-        raise SinkError(f"{options.directory} holds {state} of {found.source}: {hint}, or choose another folder")
+        raise _refusal(options, found)
+    state = _state(found)
     changed = differences(found.run, run)
     if not found.complete and not found.layout.journal.exists():
         changed = [f"its record {found.layout.journal} is gone"]
@@ -58,6 +53,15 @@ def prepare(options: FolderOptions, layout: Layout, run: Entry) -> Verdict:
         _check_complete(found)
         return "finished"
     return "resumed"
+
+
+def refuse_earlier_run(options: FolderOptions) -> None:
+    """Raise SinkError where the folder holds a run that ``options`` allow neither to go on with nor to remove."""
+    if options.overwrite or options.resume:
+        return
+    found = _find_run(options.directory)
+    if found is not None:
+        raise _refusal(options, found)
 
 
 def earlier_settings(directory: Path) -> dict[str, object]:
@@ -93,6 +97,17 @@ class _FoundRun:
                 yield self.layout.frame(sequence, name)
         for name in self.layout.video_formats:
             yield self.layout.video(name)
+
+
+def _refusal(options: FolderOptions, found: _FoundRun) -> SinkError:
+    hint = (
+        "overwrite it with --overwrite" if found.complete else "finish it with --resume or begin anew with --overwrite"
+    )
+    return SinkError(f"{options.directory} holds {_state(found)} of {found.source}: {hint}, or choose another folder")
+
+
+def _state(found: _FoundRun) -> str:
+    return "a finished run" if found.complete else "an unfinished run"
 
 
 def _find_run(directory: Path) -> _FoundRun | None:

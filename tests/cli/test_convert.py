@@ -178,6 +178,39 @@ def test_an_absent_file_is_named(model_file: str, tmp_path: Path, capsys: pytest
     assert re.search(r"none\.mp4.*(no such|does not exist)", one_line(capsys), re.IGNORECASE)
 
 
+def test_no_model_is_loaded_for_an_input_that_cannot_be_converted(
+    clip: str, model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("-m", model_file, "--size", 64, "--end", "1f", "--format", "npy")
+    assert convert(clip, "-o", tmp_path / "d", *flags) == 0
+    capsys.readouterr()
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded, which may mean a long download")
+
+    monkeypatch.setattr("dptstream.models.load_model", load)
+    assert convert(clip, "-o", tmp_path / "d", *flags) == 1
+    assert "holds a finished run" in one_line(capsys)
+    assert convert(tmp_path / "none.mp4", "-o", tmp_path / "e", *flags) == 1
+    assert "none.mp4: no such file" in one_line(capsys)
+    assert not (tmp_path / "e").exists()
+
+
+def test_how_large_the_network_sees_a_picture_is_said_and_whether_that_is_much(
+    model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = "synthetic:width=320,height=32,frames=1"
+    flags = ("-m", model_file, "--size", 32, "--format", "npy")
+    assert convert(wide, "-o", tmp_path / "d", *flags) == 0
+    seen = capsys.readouterr().err
+    assert "320x32, 25 fps, pictures; the network sees 320x32\n" in seen
+    assert "done     1 frame in" in seen
+    assert "warning" not in seen
+    monkeypatch.setattr("dptstream.cli.screen.MUCH_PIXELS", 20_000)
+    assert convert(wide, "-o", tmp_path / "e", *flags[:-4], "--size", 80, "--format", "npy") == 0
+    assert "sees 6 times the picture's pixels" in capsys.readouterr().err
+
+
 def test_a_camera_that_is_not_there_is_named(
     model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -334,11 +367,11 @@ def test_memory_stays_flat_over_5000_frames(model_file: str, tmp_path: Path) -> 
         watched = psutil.Process(process.pid)
         while process.poll() is None:
             try:
-                done = len(list((tmp_path / "d").glob("*.exr")))
+                done = sum(path.suffix == ".exr" for path in (tmp_path / "d").glob("*"))
                 resident.append((done, watched.memory_info().rss))
-            except (psutil.NoSuchProcess, FileNotFoundError):
+            except psutil.NoSuchProcess:
                 return
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
