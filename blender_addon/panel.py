@@ -1,12 +1,13 @@
 """The tab "Depth" of the 3D view's side panel."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
 
 from . import live, operators, preferences, steering
 from .compat import draw_input, get_input, register_classes, unregister_classes
-from .nodes import SETTINGS
+from .nodes import KINDS, SETTINGS, Setting
 from .receiver import Report
 from .scene import live_modifier, live_object
 
@@ -149,8 +150,8 @@ def _line_width(*, with_icon: bool) -> int:
     """Return about how many characters a line of the panel being drawn holds."""
     region = bpy.context.region
     pixels = _NARROW if region is None else region.width / bpy.context.preferences.system.ui_scale
-    # Less margins, tabs, the box and its icon; by the width of Blender's letters, on the safe side.
-    return max(20, round((pixels - (88 if with_icon else 48)) / 6.4))
+    # Less margins, tabs, the box and its icon; by the width of Blender's letters, or digits, which are narrower.
+    return max(20, round((pixels - 88) / 6.4 if with_icon else (pixels - 48) / 5.6))
 
 
 def draw_display(layout: Any, context: Any) -> None:
@@ -162,13 +163,13 @@ def draw_display(layout: Any, context: Any) -> None:
     if modifier is None:
         draw_alert(layout, "the modifier was removed: disconnect and connect to have it back")
         return
-    connection = live.connection()
-    is_metric = (
-        connection is not None
-        and connection.picture is not None
-        and connection.picture.message.depth.kind.value == "metric"
-    )
-    for setting in SETTINGS:
+    draw_settings(layout, modifier, SETTINGS)
+
+
+def draw_settings(layout: Any, modifier: Any, settings: Iterable[Setting]) -> None:
+    """Draw those inputs that are the user's and have an effect; greyed, where they would with another beside them."""
+    is_metric = get_input(modifier, "Kind") == KINDS.index("metric")
+    for setting in settings:
         if setting.of_user and not (is_metric and setting.name in _RELATIVE_ONLY):
             row = layout.row()
             other, needed = _ONLY_WITH.get(setting.name, ("", None))

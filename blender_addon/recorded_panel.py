@@ -5,9 +5,9 @@ from typing import Any
 import bpy
 
 from . import take
-from .compat import draw_input, has_input, register_classes, unregister_classes
+from .compat import register_classes, unregister_classes
 from .nodes import SETTINGS
-from .panel import draw_alert
+from .panel import draw_alert, draw_settings
 from .scene import live_object
 from .sequence import sequence_modifier
 from .sequence_nodes import PLAYBACK
@@ -53,10 +53,9 @@ class DPTSTREAM_PT_sequence(bpy.types.Panel):
         """Draw the modifier's inputs."""
         layout = self.layout
         layout.use_property_split = True
-        modifier = sequence_modifier(context.active_object)
-        for setting in (*SETTINGS, *PLAYBACK):
-            if setting.of_user and setting.kind not in ("Image", "Material") and has_input(modifier, setting.name):
-                draw_input(layout, modifier, setting.name)
+        layout.use_property_decorate = False
+        shown = (setting for setting in (*SETTINGS, *PLAYBACK) if setting.kind not in ("Image", "Material"))
+        draw_settings(layout, sequence_modifier(context.active_object), shown)
 
 
 def _draw_take(layout: Any, context: Any) -> None:
