@@ -5,6 +5,7 @@ they cross the plane at distance 1 before a camera at the origin that looks alon
 (float, in the feed's own values, NaN where there is none) and ``Color`` (float colour).
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,35 +133,41 @@ class Builder:
         return _output(self.node("GeometryNodeSampleIndex", geometry, value, index, data_type=kind, domain="POINT"))
 
 
-def add_settings(tree: Any) -> None:
-    """Give a node group the inputs of ``SETTINGS``."""
-    for setting in SETTINGS:
-        socket = tree.interface.new_socket(setting.name, in_out="INPUT", socket_type=f"NodeSocket{setting.kind}")
-        socket.description = setting.description
-        if setting.subtype != "NONE":
-            socket.subtype = setting.subtype
-        if setting.low is not None:
-            socket.min_value = setting.low
-        if setting.high is not None:
-            socket.max_value = setting.high
-        if setting.default is not None:
-            socket.default_value = setting.default
-        socket.hide_in_modifier = not setting.of_user
+def ensure_group(
+    name: str, mark: str, version: int, settings: Iterable[Setting], build: Callable[[Builder], None]
+) -> Any:
+    """Return this file's node group that has ``version`` under the property ``mark``, made and built at the first call."""
+    for group in bpy.data.node_groups:
+        if group.get(mark) == version and group.library is None:
+            return group
+    group = bpy.data.node_groups.new(name, "GeometryNodeTree")
+    group[mark] = version
+    group.is_modifier = True
+    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    for setting in settings:
+        _add_input(group, setting)
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    build(Builder(group))
+    return group
 
 
 def ensure_display_group() -> Any:
-    """Return this file's node group, made at the first call."""
-    for group in bpy.data.node_groups:
-        if group.get(_MARK) == _VERSION and group.library is None:
-            return group
-    group = bpy.data.node_groups.new(GROUP_NAME, "GeometryNodeTree")
-    group[_MARK] = _VERSION
-    group.is_modifier = True
-    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    add_settings(group)
-    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    _build_display(Builder(group))
-    return group
+    """Return the group that shows depth."""
+    return ensure_group(GROUP_NAME, _MARK, _VERSION, SETTINGS, _build_display)
+
+
+def _add_input(group: Any, setting: Setting) -> None:
+    socket = group.interface.new_socket(setting.name, in_out="INPUT", socket_type=f"NodeSocket{setting.kind}")
+    socket.description = setting.description
+    if setting.subtype != "NONE":
+        socket.subtype = setting.subtype
+    if setting.low is not None:
+        socket.min_value = setting.low
+    if setting.high is not None:
+        socket.max_value = setting.high
+    if setting.default is not None:
+        socket.default_value = setting.default
+    socket.hide_in_modifier = not setting.of_user
 
 
 def _build_display(build: Builder) -> None:

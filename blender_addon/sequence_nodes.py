@@ -6,10 +6,8 @@ From the scene's frame it finds the row, from the row the files, and makes of th
 
 from typing import Any
 
-import bpy
-
 from .material import COLOR_ATTRIBUTE
-from .nodes import DEPTH_ATTRIBUTE, SETTINGS, Builder, Setting, add_settings, ensure_display_group
+from .nodes import DEPTH_ATTRIBUTE, SETTINGS, Builder, Setting, ensure_display_group, ensure_group
 
 GROUP_NAME = "Depth Stream sequence"
 TABLE = {
@@ -43,30 +41,9 @@ _FROM_TABLE = ("Low", "High", "Pixel Angle")
 
 
 def ensure_sequence_group() -> Any:
-    """Return this file's node group, made at the first call."""
-    for group in bpy.data.node_groups:
-        if group.get(_MARK) == _VERSION and group.library is None:
-            return group
-    group = bpy.data.node_groups.new(GROUP_NAME, "GeometryNodeTree")
-    group[_MARK] = _VERSION
-    group.is_modifier = True
-    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    _add_inputs(group)
-    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    _build(Builder(group))
-    return group
-
-
-def _add_inputs(group: Any) -> None:
-    add_settings(group)
-    for item in [item for item in group.interface.items_tree if item.name in _FROM_TABLE]:
-        group.interface.remove(item)
-    for setting in PLAYBACK:
-        socket = group.interface.new_socket(setting.name, in_out="INPUT", socket_type=f"NodeSocket{setting.kind}")
-        socket.description = setting.description
-        socket.hide_in_modifier = not setting.of_user
-        if setting.default is not None:
-            socket.default_value = setting.default
+    """Return the group that plays a sequence."""
+    settings = [setting for setting in SETTINGS if setting.name not in _FROM_TABLE]
+    return ensure_group(GROUP_NAME, _MARK, _VERSION, [*settings, *PLAYBACK], _build)
 
 
 def _build(build: Builder) -> None:
