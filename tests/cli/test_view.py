@@ -242,10 +242,12 @@ def test_a_feed_is_recorded_until_the_key_is_pressed_again(tmp_path: Path) -> No
         begin = recorder(endpoint, None)
         assert begin is not None
         end = begin(tmp_path / "take.mkv")
-        wait_until(lambda: list(tmp_path.iterdir()))
-        count = watching.stats.received + 20
-        wait_until(lambda: watching.stats.received >= count)
-        end()
+        try:
+            wait_until(lambda: list(tmp_path.iterdir()))
+            count = watching.stats.received + 20
+            wait_until(lambda: watching.stats.received >= count)
+        finally:
+            end()
     assert len(list(read_recording(tmp_path / "take.mkv"))) > 3
 
 
