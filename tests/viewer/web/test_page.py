@@ -282,6 +282,25 @@ def test_the_page_is_usable_on_a_phone(browser: Any) -> None:
         phone.close()
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_all_of_the_transport_is_within_reach_on_a_phone(browser: Any, width: int) -> None:
+    feed = ScriptedFeed(every=0.1)
+    feed.transport = RecordingTransport()
+    phone = Window(browser, (width, 700), is_mobile=True, has_touch=True, device_scale_factor=2)
+    try:
+        with serving(feed) as server:
+            phone.open(server.url)
+            phone.until(lambda: phone.tab.is_visible("#transport"))
+            boxes = {part: phone.tab.locator(f"#{part}").bounding_box() for part in ("scrub", "position", "speed")}
+            for part, box in boxes.items():
+                assert 0 <= box["x"] < box["x"] + box["width"] <= width, part
+            assert boxes["scrub"]["width"] > width * 0.8  # a finger is to hit a moment
+            phone.tab.tap("[data-do=forward]")
+            phone.until(lambda: ("step", 1) in feed.transport.asked)
+    finally:
+        phone.close()
+
+
 def hover(window: Window, across: float, down: float) -> None:
     box = window.tab.locator("#canvas").bounding_box()
     window.tab.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
