@@ -34,15 +34,18 @@ const socket = new zmq.Subscriber({ receiveHighWaterMark: 8, linger: 0, maxMessa
 socket.subscribe("dpt/");
 socket.connect(endpoint);
 
-let seen = 0, lost = 0, next = null, session = null;
+const feeds = new Map(); // by name: the session, the number of its next frame, whether it ended
+let seen = 0, lost = 0;
 for await (const [, headerBytes, depth, color] of socket) {
   const header = JSON.parse(headerBytes.toString("utf8"));
   if (header.v !== 1) throw new Error(`version ${header.v} of the wire is unknown here`);
-  if (header.type === "end") break;
+  const known = feeds.get(header.feed);
+  const reached = header.type === "frame" ? header.sequence : header.next_sequence;
+  if (known?.session === header.session) lost += reached - known.next;
+  const ended = header.type === "end" || header.state === "ended";
+  feeds.set(header.feed, { session: header.session, next: reached + (header.type === "frame"), ended });
+  if ([...feeds.values()].every((feed) => feed.ended)) break;
   if (header.type !== "frame") continue;
-  if (header.session !== session) [session, next] = [header.session, header.sequence];
-  lost += header.sequence - next;
-  next = header.sequence + 1;
   const { width, height, kind } = header.depth;
   const centre = valueAt(header, depth, width >> 1, height >> 1);
   const seconds = (header.pts * header.time_base[0]) / header.time_base[1];

@@ -24,7 +24,7 @@ class Record:
     """Record a feed: picture, 16-bit depth, camera and true times in one file; Ctrl-C ends it properly.
 
     Stock players and FFmpeg read the file; `dptstream serve` and `convert` take it as the live feed it was. Where the
-    feed changes its size, a further file is begun.
+    feed changes its size, a further file is begun. Of several feeds the first that comes is taken, or --feed.
     """
 
     listen: ListenFlags
@@ -49,30 +49,39 @@ class Record:
             raise ValueError(f"{self.output} exists already; choose another name, or give --overwrite")
         subscriber = self.listen.subscriber(capacity=_CAPACITY)
         files = Files(self.output, overwrite=self.overwrite)
-        with files, subscriber, ending_by_signal(subscriber.close):
-            self._record(subscriber, files)
-        stats = subscriber.stats
-        missing = stats.lost + stats.skipped
-        for path, count in files.written:
-            print(f"{path}: {count} frames")
+        try:
+            with files, subscriber, ending_by_signal(subscriber.close):
+                others = self._record(subscriber, files)
+        finally:  # a full disk or a sender that went away does not harm what was written before
+            for path, count in files.written:
+                print(f"{path}: {count} frames")
         if not files.written:
             print("dptstream: no frame came, so nothing was recorded", file=sys.stderr)
             return 1
+        if others:
+            print(
+                f"dptstream: other feeds came, too, give --feed for one of them: {', '.join(others)}", file=sys.stderr
+            )
+        stats = subscriber.stats
+        missing = stats.lost + stats.skipped
         if missing:
             print(f"dptstream: {stats.lost} frames were lost on the way, {stats.skipped} here", file=sys.stderr)
         return EXIT_INCOMPLETE if missing else 0
 
-    def _record(self, subscriber: "Subscriber", files: "Files") -> None:
-        count, begin, feed = 0, 0.0, ""
+    def _record(self, subscriber: "Subscriber", files: "Files") -> list[str]:
+        """Record one feed, the first that came unless --feed says otherwise; return the names of others."""
+        count, begin, feed, others = 0, 0.0, "", set[str]()
         for message in subscriber.frames(timeout=self.listen.patience):
             feed = feed or message.feed
             if message.feed != feed:
-                continue  # one file, one feed: the first that came unless --feed says otherwise
+                others.add(message.feed)
+                continue
             files.write(message)
             count += 1
             begin = begin or time.monotonic()
             if count == self.frames or (self.seconds is not None and time.monotonic() - begin >= self.seconds):
-                return
+                break
+        return sorted(others)
 
 
 class Files:
@@ -108,6 +117,8 @@ class Files:
         self._recorder.write(message)
 
     def _finish(self) -> None:
-        self._recorder.close()
-        if self._recorder.frames:
-            self.written.append((self._recorder.path, self._recorder.frames))
+        try:
+            self._recorder.close()
+        finally:
+            if self._recorder.frames:
+                self.written.append((self._recorder.path, self._recorder.frames))

@@ -222,7 +222,7 @@ class Serve:
         from ..sources.locations import short_name
         from ..wire.messages import feed_name
 
-        if not self.inputs:
+        if not self.inputs or not all(text.strip() for text in self.inputs):
             raise ValueError("no input given: name a video, camera, address or recording")
         if self.wire.name is not None and len(self.inputs) > 1:
             raise ValueError("--name is for one input; with several write NAME=INPUT")

@@ -53,6 +53,7 @@ class Tap:
 
     def _listen(self, subscriber: "Subscriber", meter: "Meter") -> int:
         from ..errors import WireError
+        from ..wire.subscriber import KEY_HINT
 
         count, begin = 0, time.monotonic()
         next_report, last_frame = begin + _REPORT_SECONDS, begin
@@ -66,7 +67,7 @@ class Tap:
             elif not subscriber.running or subscriber.ended:
                 break
             elif self.listen.patience is not None and now - last_frame > self.listen.patience and not subscriber.alive:
-                raise WireError(f"nothing comes from {self.listen.endpoint}; is dptstream serving there?")
+                raise WireError(f"nothing comes from {self.listen.endpoint}; is dptstream serving there? {KEY_HINT}")
             if now >= next_report:
                 next_report += _REPORT_SECONDS
                 self._report(subscriber, meter)
@@ -144,11 +145,12 @@ class Meter:
         ]
 
     def news(self, report: dict[str, object]) -> bool:
-        """Return whether people should see ``report``: frames came, or it is not what they saw last."""
+        """Return whether people should see ``report``: frames came, or why none does is not what they saw last."""
         feed, seen = str(report["feed"]), (str(report["state"]), str(report["note"]))
         before = self._told.get(feed)
         self._told[feed] = seen
-        return bool(report["fps"]) or seen != before
+        # A slow network's frames need not come each second.
+        return bool(report["fps"]) or (report["state"] != "playing" and seen != before)
 
 
 def _idle_report(status: "StatusMessage", lost: int) -> dict[str, object]:

@@ -21,7 +21,8 @@ HIGH_WATER_MARK = 8
 STATUS_SECONDS = 1.0
 """How often each feed gives a sign of life."""
 STALL_SECONDS = 2.0
-"""A feed without frames for so long is reported as waiting."""
+"""A feed without frames for so long, and for three times as long as its last frame took, is reported as waiting."""
+_SLOWEST_STEP_SECONDS = 10.0
 LINGER_MS = 500
 """How long ``close`` waits for the last messages to leave."""
 
@@ -44,6 +45,8 @@ class _Feed:
     """Frames per second, over the last second."""
     last_frame: float = 0.0
     """When the last one was sent, ``time.monotonic()``."""
+    step: float = 0.0
+    """Seconds between the last two; a slow network is not a source that is away."""
 
 
 class Publisher:
@@ -149,7 +152,9 @@ class Publisher:
             if isinstance(message, FrameMessage):
                 feed.state, feed.next_sequence = "playing", message.sequence + 1
                 feed.sent += 1
-                feed.last_frame = time.monotonic()
+                now = time.monotonic()
+                feed.step = min(now - feed.last_frame, _SLOWEST_STEP_SECONDS) if message.sequence else 0.0
+                feed.last_frame = now
             else:
                 feed.state, feed.next_sequence, feed.note = "ended", message.next_sequence, message.note
             self._take_subscriptions()
@@ -184,7 +189,8 @@ class Publisher:
         if self._socket is None:
             return
         feed = self._feeds[name]
-        stalled = feed.state == "playing" and time.monotonic() - feed.last_frame > STALL_SECONDS
+        patience = max(STALL_SECONDS, 3 * feed.step)
+        stalled = feed.state == "playing" and time.monotonic() - feed.last_frame > patience
         status: Message = StatusMessage(
             feed=name,
             session=feed.session,

@@ -24,6 +24,9 @@ ALIVE_SECONDS = 3.0
 MAX_FEEDS = 64
 """Feeds of one address that are told apart; a sender that invents more is not listened to."""
 
+KEY_HINT = "One with keys is silent to whoever is not on its list."
+"""What may be wrong where nothing comes."""
+
 _POLL_MS = 50
 _JOIN_SECONDS = 2.0
 _LOG_AGAIN_SECONDS = 10.0
@@ -216,9 +219,13 @@ class Subscriber:
             elif self._stopping.is_set() or (self.ended and not follow):
                 return
             elif timeout is not None and time.monotonic() - self._state.last_message >= timeout:
-                raise WireError(f"nothing came from {self.endpoint} for {timeout:g} s; is dptstream serving there?")
+                raise WireError(
+                    f"nothing came from {self.endpoint} for {timeout:g} s; is dptstream serving there? {KEY_HINT}"
+                )
 
     def _receive(self, timeout: float | None, *, follow: bool) -> FrameMessage | None:
+        if self._thread is None and not self._stopping.is_set():
+            raise ValueError("this subscriber does not listen yet: use it in a `with` statement, or call start()")
         with self._changed:
             self._changed.wait_for(
                 lambda: (

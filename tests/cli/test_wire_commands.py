@@ -21,10 +21,11 @@ from dptstream.cli import run
 from dptstream.cli.keys import Keys
 from dptstream.cli.listening import ListenFlags
 from dptstream.cli.record import Record
-from dptstream.cli.tap import Meter, Tap, save_frame
-from dptstream.errors import WireError
+from dptstream.cli.tap import Meter, Tap, save_frame, words
+from dptstream.errors import SinkError, WireError
+from dptstream.sinks.recording import Recorder
 from dptstream.sources.recording import read_recording
-from dptstream.wire import JpegColor
+from dptstream.wire import FrameMessage, JpegColor
 from dptstream.wire.keys import load_client_keys, load_server_keys
 from dptstream.wire.publisher import Publisher
 from dptstream.wire.subscriber import Subscriber
@@ -61,6 +62,28 @@ def feed(count: int, *sizes: tuple[int, int]) -> Iterator[str]:
         thread.join()
 
 
+@contextmanager
+def two_feeds() -> Iterator[str]:
+    """Publish two feeds by turns until the end."""
+    over = threading.Event()
+    with Publisher("tcp://127.0.0.1:*") as publisher:
+
+        def send() -> None:
+            number = 0
+            while not over.wait(0.01):
+                for name in ("cam1", "cam2"):
+                    publisher.send(replace(numbered_frame(number, SESSION), feed=name))
+                number += 1
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield publisher.endpoint
+        finally:
+            over.set()
+            thread.join()
+
+
 def test_keys_say_what_was_written_and_how_to_use_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Keys(tmp_path, ("laptop",)).run() == 0
     out = capsys.readouterr().out
@@ -89,6 +112,15 @@ def test_tap_counts_what_each_feed_lost() -> None:
                 meter.take(replace(numbered_frame(number, SESSION), feed=feed))
         reports = meter.reports(subscriber)
     assert [(report["feed"], report["lost"]) for report in reports] == [("cam1", 0), ("cam2", 2)]
+
+
+def test_tap_says_once_why_a_feed_sends_nothing() -> None:
+    meter = Meter()
+    waiting = {"feed": "cam1", "fps": 0.0, "state": "waiting", "note": "no such camera; trying again"}
+    playing, slow = {**waiting, "fps": 3.0, "state": "playing", "note": ""}, {**waiting, "state": "playing", "note": ""}
+    told = [meter.news(report) for report in (waiting, waiting, playing, slow, waiting)]
+    assert told == [True, False, True, False, True]
+    assert words(waiting) == "cam1  waiting: no such camera; trying again"
 
 
 def test_tap_saves_a_jpeg_as_it_came(tmp_path: Path) -> None:
@@ -165,6 +197,33 @@ def test_record_refuses_names_and_files_before_it_listens(tmp_path: Path) -> Non
     (tmp_path / "take.mkv").write_text("precious")
     with pytest.raises(ValueError, match="exists already"):
         Record(ListenFlags(), tmp_path / "take.mkv").run()
+
+
+def test_record_takes_one_feed_and_names_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "take.mkv"
+    with two_feeds() as endpoint:
+        assert Record(ListenFlags(endpoint), path, frames=4).run() == 0
+    said = capsys.readouterr()
+    recorded = {message.feed for message in read_recording(path)}
+    (other,) = {"cam1", "cam2"} - recorded
+    assert said.err == f"dptstream: other feeds came, too, give --feed for one of them: {other}\n"
+
+
+def test_record_keeps_what_was_written_when_the_disk_is_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, path = Recorder.write, tmp_path / "take.mkv"
+
+    def write_to_a_full_disk(recorder: Recorder, message: FrameMessage) -> None:
+        if recorder.frames == 5:
+            raise SinkError(f"cannot write {recorder.path}: No space left on device")
+        write(recorder, message)
+
+    monkeypatch.setattr(Recorder, "write", write_to_a_full_disk)
+    with feed(20, (8, 12)) as endpoint, pytest.raises(SinkError, match="No space left on device"):
+        Record(ListenFlags(endpoint), path).run()
+    assert f"{path}: 5 frames" in capsys.readouterr().out
+    assert len(list(read_recording(path))) == 5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")

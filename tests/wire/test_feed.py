@@ -144,6 +144,31 @@ def test_iteration_waits_on_as_long_as_a_paused_feed_gives_signs_of_life(monkeyp
         assert next(subscriber.frames(timeout=0.1)).sequence == 0
 
 
+def test_who_forgot_to_start_is_told_instead_of_waiting_for_ever() -> None:
+    with pytest.raises(ValueError, match="does not listen yet: use it in a `with` statement"):
+        Subscriber("tcp://127.0.0.1:9").receive()
+
+
+@pytest.mark.parametrize("name", ["", "cam 1", "-cam", "x" * 65])
+def test_a_name_that_no_feed_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="a feed's name holds up to 64 letters"):
+        Subscriber("tcp://127.0.0.1:9", feed=name)
+
+
+def test_a_slow_network_is_not_a_source_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_module, "STALL_SECONDS", 0.01)
+    monkeypatch.setattr(publisher_module, "STATUS_SECONDS", 0.05)
+    with Publisher("tcp://127.0.0.1:*") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        publisher.send(numbered_frame(0, SESSION))
+        wait_until(lambda: "cam1" in subscriber.status() and subscriber.status()["cam1"].state == "waiting")
+        time.sleep(0.3)
+        publisher.send(numbered_frame(1, SESSION))
+        sent = time.monotonic()
+        wait_until(lambda: subscriber.status()["cam1"].state == "playing")
+        wait_until(lambda: subscriber.status()["cam1"].state == "waiting")
+        assert time.monotonic() - sent > 0.85  # three times as long as the last frame took
+
+
 def test_starting_twice_is_starting_once() -> None:
     with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint) as subscriber:
         assert publisher.start() is publisher
