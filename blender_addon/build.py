@@ -62,7 +62,13 @@ def main() -> None:
     parser.add_argument("--wheels", type=Path, help="folder with pyzmq's wheels; else pip fetches them")
     parser.add_argument("--platform", action="append", choices=PLATFORMS, help="this system alone; may be repeated")
     options = parser.parse_args()
-    for path in build(options.output, options.blender_ext, options.wheels, tuple(options.platform or PLATFORMS)):
+    if options.blender_ext is None and shutil.which("blender") is None:
+        parser.error("there is no blender on the PATH: name its tool, as --blender-ext .../bl_pkg/cli/blender_ext.py")
+    try:
+        zips = build(options.output, options.blender_ext, options.wheels, tuple(options.platform or PLATFORMS))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"nothing was built: this failed, and says above why: {' '.join(map(str, error.cmd))}")
+    for path in zips:
         print(f"{path.stat().st_size:>9,} bytes  {path.name}")
 
 

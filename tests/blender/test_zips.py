@@ -1,6 +1,7 @@
 """The zips: what is in them, what Blender's own tool says of them, and which of them a Blender picks."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -26,6 +27,19 @@ def test_the_manifests_version_is_the_projects() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     manifest = tomllib.loads((ROOT / "blender_addon/blender_manifest.toml").read_text("utf-8"))
     assert manifest["version"] == project["version"]
+
+
+def test_building_without_blender_or_wheels_says_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "blender_addon/build.py"), f"--output={tmp_path / 'zips'}"]
+    told = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": str(tmp_path)}, timeout=60)
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[-1].endswith("name its tool, as --blender-ext .../bl_pkg/cli/blender_ext.py")
+    (tmp_path / "wheels").mkdir()
+    tool = [f"--blender-ext={tmp_path / 'any.py'}", f"--wheels={tmp_path / 'wheels'}"]
+    told = subprocess.run([*command, *tool], capture_output=True, text=True, timeout=100)
+    assert told.returncode == 1
+    assert "No matching distribution" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 @pytest.mark.parametrize("python", pythons() or [""])
