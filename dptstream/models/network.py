@@ -124,7 +124,9 @@ class NetworkModel:
     def input_size_hw(self, picture_hw: tuple[int, int], *, size: int | None = None) -> tuple[int, int]:
         """Return the network's (height, width) for a picture; see ``preprocess.input_size_hw``."""
         choices = self._preprocessing
-        return input_size_hw(picture_hw, self._info, dataclasses.replace(choices, size=size or choices.size))
+        return input_size_hw(
+            picture_hw, self._info, dataclasses.replace(choices, size=choices.size if size is None else size)
+        )
 
     def preprocess(self, rgb_bhwc: Tensor, input_hw: tuple[int, int]) -> Tensor:
         """Resize and normalise by the authors' recipe: (B, H, W, 3) uint8 -> (B, 3, h, w) in ``dtype``."""

@@ -31,11 +31,10 @@ def prepare(options: FolderOptions, layout: Layout, run: Entry) -> Verdict:
     """
     make_folder(options.directory)
     found = _find_run(options.directory)
-    if found is None:
-        _refuse_foreign(options, layout)
-        return _begin(layout)
-    if options.overwrite:
+    if found is not None and (options.overwrite or _is_empty(found, options)):
         _remove_run(found)
+        found = None
+    if found is None:
         _refuse_foreign(options, layout)
         return _begin(layout)
     if not options.resume:
@@ -56,11 +55,11 @@ def prepare(options: FolderOptions, layout: Layout, run: Entry) -> Verdict:
 
 
 def refuse_earlier_run(options: FolderOptions) -> None:
-    """Raise SinkError where the folder holds a run that ``options`` allow neither to go on with nor to remove."""
-    if options.overwrite or options.resume:
-        return
-    found = _find_run(options.directory)
-    if found is not None:
+    """Raise SinkError where the folder is a file, or holds a run that may neither go on nor be removed."""
+    if options.directory.exists():
+        make_folder(options.directory)
+    found = None if options.overwrite or options.resume else _find_run(options.directory)
+    if found is not None and not _is_empty(found, options):
         raise _refusal(options, found)
 
 
@@ -97,6 +96,11 @@ class _FoundRun:
                 yield self.layout.frame(sequence, name)
         for name in self.layout.video_formats:
             yield self.layout.video(name)
+
+
+def _is_empty(found: _FoundRun, options: FolderOptions) -> bool:
+    """Whether a run failed before its first frame, so that nothing is lost by beginning anew."""
+    return not (found.complete or found.frames or options.resume)
 
 
 def _refusal(options: FolderOptions, found: _FoundRun) -> SinkError:

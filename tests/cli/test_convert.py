@@ -196,6 +196,22 @@ def test_no_model_is_loaded_for_an_input_that_cannot_be_converted(
     assert not (tmp_path / "e").exists()
 
 
+def test_a_size_of_nothing_is_refused(
+    clip: str, model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(clip, "-o", tmp_path / "d", "-m", model_file, "--size", 0) == 1
+    assert "size is 0; it must be a positive number of pixels" in one_line(capsys)
+
+
+def test_a_file_in_the_folders_place_is_named(
+    clip: str, model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "d").write_text("precious")
+    assert convert(clip, "-o", tmp_path / "d", "-m", model_file, "--overwrite") == 1
+    assert "it is a file, not a folder" in one_line(capsys)
+    assert (tmp_path / "d").read_text() == "precious"
+
+
 def test_how_large_the_network_sees_a_picture_is_said_and_whether_that_is_much(
     model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,8 +237,10 @@ def test_a_camera_that_is_not_there_is_named(
 def test_a_range_without_frames_says_so(
     clip: str, model_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert convert(clip, "-o", tmp_path / "d", "-m", model_file, "--start", "100s") == 1
+    flags = (clip, "-o", tmp_path / "d", "-m", model_file, "--size", 64, "--format", "npy")
+    assert convert(*flags, "--start", "100s") == 1
     assert "no frame" in one_line(capsys)
+    assert convert(*flags, "--end", "1f") == 0, "and what was wrong can be put right"
 
 
 def test_a_clip_cut_off_in_the_middle_gives_what_it_has_and_exit_code_3(
