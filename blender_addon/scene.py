@@ -159,7 +159,12 @@ class Unsaved:
             mesh = shown.data
             if not mesh.vertices or why_paused(shown):
                 continue
-            empty = bpy.data.meshes.new(mesh.name)
+            # Else the file's mesh would get a higher number each time that it is saved and opened.
+            name, mesh.name = mesh.name, f"{mesh.name} aside"
+            empty = bpy.data.meshes.new(name)
+            # Without as many slots, the object would forget which materials it has there.
+            for material in mesh.materials:
+                empty.materials.append(material)
             users = [item for item in bpy.data.objects if item.data == mesh]
             for user in users:
                 user.data = empty
@@ -172,7 +177,9 @@ class Unsaved:
             with suppress(ReferenceError):  # a file was opened in between
                 for user in users:
                     user.data = mesh
+                name = empty.name
                 bpy.data.meshes.remove(empty)
+                mesh.name = name
 
 
 def _fits(mesh: Any, seen: Pinhole) -> bool:

@@ -189,6 +189,20 @@ def load(path: str) -> Found:
     return {"found": shown is not None, "vertices": len(shown.data.vertices), "meshes": len(bpy.data.meshes)}
 
 
+def add_materials() -> None:
+    """Give the live object a material in its data's slot, and one in its own."""
+    shown = _object()
+    for name in ("of the data", "of the object"):
+        shown.data.materials.append(bpy.data.materials.new(name))
+    shown.material_slots[1].link = "OBJECT"
+    shown.material_slots[1].material = bpy.data.materials["of the object"]
+
+
+def materials() -> list[str]:
+    """Return the names of the materials in the live object's slots."""
+    return [slot.material.name if slot.material else "" for slot in _object().material_slots]
+
+
 def vertices() -> int:
     """Return how many vertices the live object's own mesh has."""
     return len(_object().data.vertices)
@@ -235,6 +249,11 @@ def convert() -> int:
     shown.select_set(True)
     bpy.ops.object.convert(target="MESH")
     return len(shown.data.vertices)
+
+
+def mesh_name() -> str:
+    """Return the name of the live object's mesh."""
+    return str(_object().data.name)
 
 
 def vertices_of(name: str) -> int:

@@ -325,12 +325,17 @@ def test_a_file_saved_while_live_holds_no_frame_and_goes_on_when_opened(fresh: B
         fresh.call("inside_live.connect", endpoint=endpoint)
         empty = fresh.call("inside_live.save", path=str(tmp_path / "empty.blend"))
         fresh.call("inside_live.pump")
+        fresh.call("inside_live.add_materials")
         saved = fresh.call("inside_live.save", path=str(path))
-        assert saved < empty + 20_000
+        assert saved < empty + 50_000, "a frame takes two megabytes"
+        assert fresh.call("inside_live.materials") == ["of the data", "of the object"]
         assert fresh.call("inside_live.vertices") == 200 * 320, "the frame stays in view"
+        assert fresh.call("inside_live.mesh_name") == "Live Depth"
         assert fresh.call("inside_live.pump") == 1
         opened = fresh.call("inside_live.load", path=str(path))
         assert opened == {"found": True, "vertices": 0, "meshes": 1}
+        assert fresh.call("inside_live.mesh_name") == "Live Depth"
+        assert fresh.call("inside_live.materials") == ["of the data", "of the object"]
         assert not fresh.call("inside_live.is_connected"), "another file is another scene"
         fresh.call("inside_live.connect", endpoint=endpoint)
         fresh.call("inside_live.pump")
