@@ -200,10 +200,11 @@ def words(report: dict[str, object]) -> str:
         note = f": {report['note']}" if report["note"] else ""
         return f"{report['feed']}  {report['state']}{note}"
     color = f" + {report['color']}" if report["color"] else ""
+    clocks = "; the machines' clocks differ" if isinstance(p50 := report["latency_ms_p50"], float) and p50 < 0 else ""
     return (
         f"{report['feed']}  {report['width']}x{report['height']} {report['depth']} {report['kind']}{color}  "
         f"{report['fps']} fps  {report['latency_ms_p50']} ms from {report['latency_from']} "
-        f"(p95 {report['latency_ms_p95']})  {report['megabytes_per_second']} MB/s  lost {report['lost']}  "
+        f"(p95 {report['latency_ms_p95']}{clocks})  {report['megabytes_per_second']} MB/s  lost {report['lost']}  "
         f"session {str(report['session'])[:8]}"
     )
 

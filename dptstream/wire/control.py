@@ -195,8 +195,8 @@ class ControlClient:
             socket.send(data)
             if not socket.poll(round(self._timeout * 1000)):
                 raise WireError(
-                    f"no answer from {self._endpoint} in {self._timeout:g} s; is dptstream serving there, "
-                    "and is this client's key on its list?"
+                    f"no answer from {self._endpoint} in {self._timeout:g} s; is dptstream serving there, not busy with "
+                    "another request, and is this client's key on its list?"
                 )
             return unpack_reply(read_parts(socket, 1)[0])
         finally:

@@ -97,12 +97,20 @@ def make_keys(folder: Path, clients: Sequence[str] = (_CLIENT,)) -> list[Path]:
 
 def load_server_keys(folder: Path) -> ServerKeys:
     """Read the keys of a server; raises WireError where they are missing, damaged or readable by others."""
+    if (folder / "client.key_secret").exists():
+        raise WireError(
+            f"{folder} holds the keys of a client; a server takes the folder in which `dptstream keys` made it"
+        )
     secret = _read_secret(folder / "server.key_secret")
     return ServerKeys(_public_of(secret), secret, folder / _CLIENTS)
 
 
 def load_client_keys(folder: Path) -> ClientKeys:
     """Read the keys of a client; raises WireError where they are missing, damaged or readable by others."""
+    if (folder / "server.key_secret").exists():
+        raise WireError(
+            f"{folder} holds the keys of the server; a client takes a folder within, such as {folder / _CLIENT}"
+        )
     secret = _read_secret(folder / "client.key_secret")
     return ClientKeys(_public_of(secret), secret, _read_key(folder / "server.key"))
 

@@ -123,6 +123,16 @@ def test_tap_says_once_why_a_feed_sends_nothing() -> None:
     assert words(waiting) == "cam1  waiting: no such camera; trying again"
 
 
+def test_tap_says_when_the_clocks_of_two_machines_differ() -> None:
+    meter = Meter()
+    with Subscriber("tcp://127.0.0.1:9") as subscriber:
+        for ahead_s in (-1, 60):
+            now = time.time_ns() + ahead_s * 1_000_000_000
+            meter.take(replace(numbered_frame(0, SESSION), captured_unix_ns=now, published_unix_ns=now))
+            (report,) = meter.reports(subscriber)
+            assert ("the machines' clocks differ" in words(report)) == (ahead_s > 0)
+
+
 def test_tap_saves_a_jpeg_as_it_came(tmp_path: Path) -> None:
     jpeg = cv2.imencode(".jpg", np.full((8, 12, 3), 99, np.uint8))[1].tobytes()
     message = replace(numbered_frame(3, SESSION), color=JpegColor(jpeg, 12, 8))

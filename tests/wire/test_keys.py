@@ -71,6 +71,19 @@ def test_a_client_whose_name_does_not_fit_is_refused(tmp_path: Path, name: str) 
         make_keys(tmp_path, [name])
 
 
+def test_the_folder_of_the_other_side_is_told_apart(tmp_path: Path) -> None:
+    make_keys(tmp_path, ["laptop"])
+    with pytest.raises(WireError, match="holds the keys of a client; a server takes the folder in which"):
+        load_server_keys(tmp_path / "laptop")
+    with pytest.raises(WireError, match="holds the keys of the server; a client takes a folder within"):
+        load_client_keys(tmp_path)
+
+
+def test_a_name_given_twice_is_made_once(tmp_path: Path) -> None:
+    make_keys(tmp_path, ["laptop", "laptop"])
+    assert list(load_server_keys(tmp_path).allowed().values()) == ["laptop"]
+
+
 def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(WireError, match=r"no key file .*server.key_secret; `dptstream keys DIR`"):
         load_server_keys(tmp_path)
