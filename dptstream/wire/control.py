@@ -109,10 +109,11 @@ class ControlServer:
         with ExitStack() as exits:
             context: Context = zmq.Context()
             exits.callback(context.term)
-            if self._keys is not None:
-                exits.enter_context(Gatekeeper(context, self._keys))
+            gatekeeper = None if self._keys is None else exits.enter_context(Gatekeeper(context, self._keys))
             socket = context.socket(zmq.REP)
             exits.callback(socket.close)
+            if gatekeeper is not None:
+                gatekeeper.watch(socket)
             prepare_server(socket, self._keys, _LINGER_MS)
             socket.maxmsgsize = MAX_BYTES
             self._endpoint = bind(socket, self._endpoint)

@@ -92,6 +92,8 @@ class Publisher:
             socket = context.socket(zmq.XPUB)
             exits.callback(socket.close)
             prepare_server(socket, self._keys, LINGER_MS)
+            if self._gatekeeper is not None:
+                self._gatekeeper.watch(socket)
             socket.sndhwm = HIGH_WATER_MARK
             socket.maxmsgsize = _MAX_INCOMING
             socket.setsockopt(zmq.XPUB_VERBOSER, 1)

@@ -17,6 +17,7 @@ import zmq
 
 from dptstream.errors import WireError, WireVersionError
 from dptstream.wire import FrameMessage, Limits, Message, pack
+from dptstream.wire import gatekeeper as gatekeeper_module
 from dptstream.wire import publisher as publisher_module
 from dptstream.wire import subscriber as subscriber_module
 from dptstream.wire.endpoints import is_local
@@ -500,6 +501,25 @@ def test_only_clients_on_the_list_get_anything_and_others_are_logged(
             wait_until(lambda: f"its key {thief.public.decode()} is not on the list" in caplog.text)
             assert (stranger.stats.received_bytes, naked.stats.received_bytes) == (0, 0)
     assert "laptop connected from 127.0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_who_comes_without_the_server_s_key_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, has_key: bool
+) -> None:
+    monkeypatch.setattr(gatekeeper_module, "_LOG_AGAIN_SECONDS", 1000.0)
+    make_keys(tmp_path / "ours", ["laptop"])
+    make_keys(tmp_path / "theirs", ["laptop"])
+    keys = load_client_keys(tmp_path / "theirs" / "laptop") if has_key else None
+    with (
+        Publisher(ANY_PORT, keys=load_server_keys(tmp_path / "ours")) as publisher,
+        Subscriber(publisher.endpoint, keys=keys),
+    ):
+        wait_until(lambda: publisher.denied >= 2)
+    refused = [
+        record for record in caplog.records if "came without a key, or with the key of another" in record.message
+    ]
+    assert len(refused) == 1  # though it comes again and again
 
 
 def test_a_client_that_expects_another_server_gets_nothing(tmp_path: Path) -> None:
