@@ -95,6 +95,7 @@ class Run:
         safeguard = Safeguard(self._model, config.size, self.notes, self._go_on_precisely)
         self._delivery = Delivery(model, backend, self._smoother, safeguard, self.metrics, self._probe)
         self.decoded = 0
+        self._read_since: float | None = None
 
     @property
     def flicker(self) -> FlickerScore | None:
@@ -160,14 +161,18 @@ class Run:
         self._failure.raise_first()
 
     def _watch(self, last: threading.Thread, on_progress: Callable[[Progress], None], frame_count: int | None) -> None:
-        """Report progress until the last stage ends; close a source that does not notice being stopped."""
+        """Report progress until the last stage ends; close a source that does not notice being stopped.
+
+        A source that can be read stays open, however long the other stages take: another run may go on with it.
+        """
         stop_seen: float | None = None
         while last.is_alive() and not self._cancelled.is_set():
             last.join(PROGRESS_SECONDS)
             on_progress(self.progress(frame_count))
+            read_since, now = self._read_since, time.monotonic()
             if self._stopping.is_set():
-                stop_seen = stop_seen or time.monotonic()
-                if time.monotonic() - stop_seen > STOP_SECONDS:
+                stop_seen = stop_seen or now
+                if read_since is not None and now - max(read_since, stop_seen) > STOP_SECONDS:
                     self._source.close()  # ends a read that waits for a camera or network gone silent
 
     def _frames(self) -> Iterator[tuple[VideoFrame, NDArray[np.float32] | None]]:
@@ -176,7 +181,9 @@ class Run:
         while not self._has_ended():
             with self.metrics.busy("decode"):
                 self._probe("decode", self.decoded)
+                self._read_since = time.monotonic()
                 frame = next(frames, None)
+                self._read_since = None
                 if frame is None:
                     return
                 self.decoded += 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from dptstream.engine import Engine, EngineConfig, RunReport
+from dptstream.engine import Engine, EngineConfig, RunReport, loop
 from dptstream.engine.intake import Intake, Pacer
 from dptstream.errors import EngineError
 from dptstream.frames import VideoFrame
@@ -273,6 +273,38 @@ def test_stop_ends_a_run_at_once(policy: str, paused: bool) -> None:
     threading.Timer(0.2, engine.stop).start()
     assert engine.run().stopped  # else it would take 400 s, or for ever
     assert len(sink.frames) < 10_000
+
+
+def test_stop_closes_no_source_that_another_run_may_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "STOP_SECONDS", 0.0)
+
+    class SlowToEnd(ToyModel):
+        def __call__(self, images_bchw: Tensor) -> Tensor:
+            engine.stop()
+            time.sleep(0.5)
+            return super().__call__(images_bchw)
+
+    source = ToySource(100)
+    engine = Engine(source, SlowToEnd(), [MemorySink()], config=EngineConfig(workers=1))
+    assert engine.run().stopped
+    assert not source.closed
+
+
+def test_stop_ends_a_read_that_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "STOP_SECONDS", 0.05)
+    closed = threading.Event()
+
+    class Silent(ToySource):
+        def __iter__(self) -> Iterator[VideoFrame]:
+            yield from super().__iter__()
+            engine.stop()
+            closed.wait()
+
+        def close(self) -> None:
+            closed.set()
+
+    engine = Engine(Silent(5), ToyModel(), [MemorySink()])
+    assert engine.run().stopped
 
 
 def test_stop_ends_a_live_run_though_the_camera_has_gone_silent() -> None:
