@@ -162,12 +162,11 @@ class Canvas:
 
     def say(self, top: Sequence[str], bottom: Sequence[str]) -> None:
         """Write lines in the corners at the left; none at all removes them."""
-        height = self.size_wh[1]
-        said = (tuple(top), tuple(bottom), height)
+        said = (tuple(top), tuple(bottom), self.size_wh)
         if said == self._said:
             return
         self._said, self._eye, self._stale = said, None, True
-        self._letters = lettering([(top, False), (bottom, True)], height) if (*top, *bottom) else None
+        self._letters = lettering(top, bottom, self.size_wh) if (*top, *bottom) else None
         if self._letters is None and self._words is not None:
             self._window.remove_geometry(self._words, reset_bounding_box=False)
             self._words = None

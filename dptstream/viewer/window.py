@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DptStreamError, describe
+from ..geometry import Intrinsics
 from .canvas import Canvas
 from .exports import png_bytes, save_bytes, save_cloud
 from .feeds import Feed
@@ -29,6 +30,8 @@ _KEYS_SECONDS = 10.0
 """How long all keys stand on the screen at first; they come back with H."""
 _STATUS_SECONDS = 0.5
 _VIDEO_FPS = 25
+_SAME_LENS = 1.1
+"""Pictures that differ by less than this factor in shape or focal length are seen from where the eye stands."""
 _ESCAPE, _SPACE, _F11 = 256, 32, 300
 _RIGHT, _LEFT, _HOME, _END = 262, 263, 268, 269
 
@@ -65,7 +68,7 @@ class Window:
         size_wh: Width and height, pixels.
         visible: Whether anybody sees it.
         view_deg: How far the eye has gone right and up in the view that it begins with, and is reset to.
-        fit_points: Whether points are made as large as the first frame needs, instead of what ``settings`` say.
+        fit_points: Whether points are made as large as frames need, until a key changes it, instead of what ``settings`` say.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Window:
         fit_points: bool = False,
     ) -> None:
         self._fit_points = fit_points
+        self._fitted_points: float | None = None
         self._view_deg = view_deg
         self._feed = feed
         self._tools = tools or Tools()
@@ -129,19 +133,26 @@ class Window:
         return drawing is not None and drawing.message is not None
 
     def _show(self, drawing: Drawing) -> None:
-        if self._fit_points:
-            self._fit_points = False
-            width_height = self._canvas.size_wh
-            lens = Lens.fitting(drawing.cloud, width_height)
-            size = lens.point_pixels(drawing.cloud, width_height[1])
-            self._updater.show(replace(self._updater.settings, point_size=size))
         before, self._drawing = self._drawing, drawing
+        if before is None or before.cloud.camera != drawing.cloud.camera:
+            self._fit(drawing)
         self._canvas.put(drawing, self._updater.settings)
-        if before is None:
+        if before is None or _sees_otherwise(drawing.message.intrinsics, before.message.intrinsics):
             self._reset_view()
+        if before is None:
             self._keys_until = min(self._keys_until, time.monotonic() + _KEYS_SECONDS)
         if before is None or drawing.message is not before.message:
             self._shown = [*self._shown[-30:], time.monotonic()]
+
+    def _fit(self, drawing: Drawing) -> None:
+        """Make points as large as this frame's grid needs, unless the user chose a size."""
+        settings = self._updater.settings
+        if not self._fit_points or self._fitted_points not in (None, settings.point_size):
+            return
+        size_wh = self._canvas.size_wh
+        self._fitted_points = Lens.fitting(drawing.cloud, size_wh).point_pixels(drawing.cloud, size_wh[1])
+        if self._fitted_points != settings.point_size:
+            self._updater.show(replace(settings, point_size=self._fitted_points))
 
     def _reset_view(self, *, own: bool = False) -> None:
         if self._drawing is None:
@@ -333,3 +344,9 @@ class Window:
             self._stop_recording()
             self._stop_recording = None
             self._say("the recording is saved")
+
+
+def _sees_otherwise(camera: Intrinsics, before: Intrinsics) -> bool:
+    """Return whether a frame comes from another camera or has another shape; a lens that breathes is the same one."""
+    shares = ((one.width / one.height, one.fx / one.width) for one in (camera, before))
+    return any(not 1 / _SAME_LENS < new / old < _SAME_LENS for new, old in zip(*shares, strict=True))

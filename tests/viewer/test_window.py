@@ -1,7 +1,6 @@
 """The window itself, drawn without a display by EGL. Skipped, saying why, where there is no graphics stack."""
 
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +91,34 @@ def test_a_window_shows_frames_as_they_come_and_ends_after_so_many() -> None:
     source = film()
     window = Window(Reel(*(filmed(number, source=source) for number in range(4))), ViewSettings(), visible=False)
     assert window.run(frames=3) == 3
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_feed_that_turns_upright_is_seen_as_if_it_had_always_been() -> None:
+    """Such as when a phone is turned, or another file is played: the view and the size of points fit again."""
+    wide, tall = (filmed(source=film(width=width, height=height)) for width, height in ((96, 54), (30, 54)))
+    seen = []
+    for messages in ([wide, tall], [tall]):
+        window = Window(Reel(*messages), ViewSettings(), size_wh=SIZE_WH, visible=False, fit_points=True)
+        with window._canvas, window._updater:
+            wait_until(lambda window=window: window._turn() and window._drawing.message is tall)  # type: ignore[misc]
+            wait_until(lambda window=window: window._turn() or window._updater.settings is window._drawing.settings)  # type: ignore[misc]
+            seen.append(window._canvas.picture())
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+@pytest.mark.usefixtures("drawn")
+def test_points_keep_the_size_that_was_chosen_by_a_key() -> None:
+    fine, coarse = (filmed(source=film(width=width, height=height)) for width, height in ((96, 54), (48, 27)))
+    window = Window(Reel(fine), ViewSettings(), size_wh=SIZE_WH, visible=False, fit_points=True)
+    with window._canvas, window._updater:
+        wait_until(window._turn)
+        fitted = window._updater.settings.point_size
+        window._show(draw(Scene(), coarse, window._updater.settings))
+        assert window._updater.settings.point_size > fitted
+        window._updater.show(replace(window._updater.settings, point_size=5))
+        window._show(draw(Scene(), fine, window._updater.settings))
+        assert window._updater.settings.point_size == 5
 
 
 @pytest.mark.usefixtures("drawn")
@@ -264,15 +291,17 @@ def test_a_frozen_picture_stays_and_can_still_be_shown_otherwise() -> None:
         assert updater.take(0.3) is None
 
 
-def test_a_feed_is_drained_although_nobody_draws() -> None:
-    """The updater waits for the window, never the receiver for the updater."""
+def test_one_drawing_waits_for_the_window_and_what_comes_meanwhile_in_the_feed() -> None:
+    """So a slow window has the newest frame drawn next, not one that was new when it began."""
     source = film()
-    messages = [filmed(number, source=source) for number in range(2)]
-    reel = Reel(*messages)
+    reel = Reel(*(filmed(number, source=source) for number in range(2)))
     with Updater(reel, ViewSettings()) as updater:
-        wait_until(lambda: not reel._messages)
-        assert updater.take(PATIENCE_SECONDS) is not None
-    assert threading.active_count() < 20
+        wait_until(lambda: updater._ready is not None)
+        assert len(reel._messages) == 1
+        first, second = (updater.take(PATIENCE_SECONDS) for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert (first.message.sequence, second.message.sequence) == (0, 1)
 
 
 def test_a_failing_feed_ends_the_window_with_its_reason() -> None:
