@@ -12,7 +12,7 @@ from .compat import has_input, register_classes, set_input, unregister_classes
 from .material import COLOR_ATTRIBUTE
 from .nodes import Builder
 from .pc2 import write_pc2
-from .sequence import is_sequence, select_only
+from .sequence import is_sequence, own_collection, select_only
 
 _VERTICES_GROUP = "Depth Stream points to vertices"
 _FORMATS = {
@@ -54,7 +54,7 @@ def bake_frame(context: Any, shown: Any) -> Any:
     _use_one_material(mesh)
     baked = bpy.data.objects.new(name, mesh)
     baked.matrix_world = shown.matrix_world
-    (shown.users_collection[0] if shown.users_collection else context.scene.collection).objects.link(baked)
+    own_collection(context, shown).objects.link(baked)
     return baked
 
 
@@ -171,7 +171,7 @@ def _export_pc2(context: Any, shown: Any, copy: Any, path: Path, first: int, las
     mesh = write_pc2(context, copy, modifier, path, first, last)
     cached = bpy.data.objects.new(f"{shown.name} cache", mesh)
     cached.matrix_world = shown.matrix_world
-    (shown.users_collection[0] if shown.users_collection else context.scene.collection).objects.link(cached)
+    own_collection(context, shown).objects.link(cached)
     cache = cached.modifiers.new("Mesh Cache", "MESH_CACHE")
     cache.cache_format = "PC2"
     cache.filepath = str(path)
@@ -180,10 +180,17 @@ def _export_pc2(context: Any, shown: Any, copy: Any, path: Path, first: int, las
     return f"PC2: frames {first} to {last} in {path.name}, played by {cached.name}"
 
 
-def _in_object_mode(operator: Any, context: Any) -> bool:
-    if context.mode != "OBJECT":
-        operator.poll_message_set("Go back to Object Mode first")
-    return bool(context.mode == "OBJECT")
+def _why_not_here(context: Any) -> str:
+    """Return why nothing can be added to the scene just now; empty where it can."""
+    if context.scene.library is not None:
+        return "This scene is linked from another file"
+    return "" if context.mode == "OBJECT" else "Go back to Object Mode first"
+
+
+def _granted(operator: Any, refusal: str) -> bool:
+    if refusal:
+        operator.poll_message_set(refusal)
+    return not refusal
 
 
 class DPTSTREAM_OT_bake_frame(bpy.types.Operator):
@@ -196,10 +203,10 @@ class DPTSTREAM_OT_bake_frame(bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Return whether there is something to bake."""
-        if depth_modifier(context.active_object) is None:
-            cls.poll_message_set("Select an object that shows depth, live or imported")
-            return False
-        return _in_object_mode(cls, context)
+        refusal = _why_not_here(context)
+        if not refusal and depth_modifier(context.active_object) is None:
+            refusal = "Select an object that shows depth, live or imported"
+        return _granted(cls, refusal)
 
     def execute(self, context: Any) -> set[str]:
         """Bake."""
@@ -245,12 +252,10 @@ class DPTSTREAM_OT_export_range(bpy.types.Operator, ExportHelper):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Return whether there is a range to write."""
-        if not is_sequence(context.active_object):
-            cls.poll_message_set(
-                "Select an imported sequence or a recorded take; live depth has no range: record it first"
-            )
-            return False
-        return _in_object_mode(cls, context)
+        refusal = _why_not_here(context)
+        if not refusal and not is_sequence(context.active_object):
+            refusal = "Select an imported sequence or a recorded take; live depth has no range: record it first"
+        return _granted(cls, refusal)
 
     def draw(self, _context: Any) -> None:
         """Draw the options beside the file browser."""

@@ -239,7 +239,7 @@ def _window(colors: Colors, wide: int, tall: int) -> tuple[float, float, float, 
 
 def _collection(context: Any, name: str) -> Any:
     collection = bpy.data.collections.new(name)
-    context.collection.children.link(collection)
+    own_collection(context).children.link(collection)
     return collection
 
 
@@ -248,6 +248,12 @@ def _add_camera(scene: Any, collection: Any, shown: Any, sequence: DepthSequence
     match_render(scene, sequence.camera)
     scene.camera = seen_by
     return seen_by
+
+
+def own_collection(context: Any, shown: Any | None = None) -> Any:
+    """Return a collection that is not linked from another file: one of ``shown``, else the active one, else the scene's."""
+    candidates = [*(() if shown is None else shown.users_collection), context.collection]
+    return next((item for item in candidates if item.library is None), context.scene.collection)
 
 
 def select_only(context: Any, shown: Any) -> None:
@@ -300,6 +306,13 @@ class DPTSTREAM_OT_import_sequence(bpy.types.Operator, ImportHelper):
         description="Add the clip's camera, look through it when rendering, and render at the clip's size",
         default=True,
     )
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        """Return whether something can be added to the scene."""
+        if context.scene.library is not None:
+            cls.poll_message_set("This scene is linked from another file: import in one of this file's own")
+        return context.scene.library is None
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
         """Ask for a file, or where one was dropped, for the options."""

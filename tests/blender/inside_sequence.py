@@ -99,6 +99,29 @@ def bake() -> Found:
     return {"result": result, "name": baked.name, "modifiers": len(baked.modifiers)}
 
 
+def link_collection(path: str, name: str) -> None:
+    """Link a collection of another file into the scene, and make it the active one."""
+    with bpy.data.libraries.load(path, link=True) as (_, target):
+        target.collections = [name]
+    bpy.context.scene.collection.children.link(target.collections[0])
+    layers = bpy.context.view_layer.layer_collection.children
+    bpy.context.view_layer.active_layer_collection = layers[name]
+
+
+def link_scene(path: str) -> list[str]:
+    """Look at the linked scene of another file; return what importing and baking say there."""
+    with bpy.data.libraries.load(path, link=True) as (source, target):
+        target.scenes = source.scenes
+    bpy.context.window.scene = target.scenes[0]
+    refusals = []
+    for button in ("import_sequence", "bake_frame", "export_range"):
+        try:
+            getattr(bpy.ops.dptstream, button)()
+        except RuntimeError as error:
+            refusals.append(str(error))
+    return refusals
+
+
 def activate(name: str) -> None:
     """Select an object alone."""
     part("sequence").select_only(bpy.context, bpy.data.objects[name])

@@ -45,6 +45,23 @@ def test_a_baked_frame_is_a_plain_mesh_that_undo_takes_away(fresh: Blender, sequ
     assert fresh.call("inside_sequence.names") == before
 
 
+def test_a_sequence_linked_from_another_file_is_baked_into_this_one(
+    fresh: Blender, sequence: Path, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "other.blend")
+    fresh.call("inside_sequence.save", path=path)
+    fresh.call("inside.new_file")
+    fresh.call("inside_sequence.link_collection", path=path, name="toy")
+    fresh.call("inside_sequence.activate", name="toy")
+    assert fresh.call("inside_sequence.bake")["result"] == ["FINISHED"]
+    found = np.array(fresh.call("inside_sequence.positions", frame=1, name="toy 1"))
+    assert np.abs(found - expected(sequence, 0)).max() < TOLERANCE
+    assert fresh.call("inside_sequence.import_folder", path=str(sequence)) == ["FINISHED"], "beside what is linked"
+    refusals = fresh.call("inside_sequence.link_scene", path=path)
+    assert len(refusals) == 3
+    assert all("linked from another file" in refusal for refusal in refusals)
+
+
 def test_baked_points_become_vertices(fresh: Blender, sequence: Path) -> None:
     fresh.call("inside_sequence.set_inputs", As_Points=True, Edge_Cut=0.0)
     fresh.call("inside_sequence.bake")
