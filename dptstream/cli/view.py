@@ -21,6 +21,7 @@ from .view_feeds import (
     can_loop,
     is_endpoint,
     is_folder,
+    length_of,
     once_through,
     open_folder,
     open_played,
@@ -105,7 +106,8 @@ class View:
         if is_folder(self.what):
             return open_folder(self.what)
         _say(f"starting the network for {self.what}")
-        return open_played(self.what, child, capacity=_CAPACITY if self._wants_each else 1)
+        own = [*_looped(self.what), *as_arguments(self.selection), *as_arguments(self.camera)]
+        return open_played(self.what, child, own, capacity=_CAPACITY if self._wants_each else 1)
 
     @property
     def _fit_points(self) -> bool:
@@ -116,10 +118,8 @@ class View:
         return bool(self.save.export_ply or self.save.export_glb)
 
     def _serve_arguments(self) -> list[str]:
-        pace = ["--pace"] if self.save.any else ["--live"]
-        repeat = ["--loop"] if can_loop(self.what) else []
-        flags = (self.network, self.selection, self.camera)
-        return ["--temporal", self.temporal, *pace, *repeat, *(word for some in flags for word in as_arguments(some))]
+        pace = "--pace" if self.save.any else "--live"
+        return ["--temporal", self.temporal, pace, *as_arguments(self.network)]
 
     def _show(self, feed: "Feed", settings: "ViewSettings", size_wh: tuple[int, int]) -> int:
         from ..viewer.window import Window
@@ -149,8 +149,10 @@ class View:
         token = self.page.token or (None if is_loopback(self.page.host) else new_token())
 
         def play(path: Path) -> str:
-            child.play(str(path))
-            return f"playing {path.name}"
+            if isinstance(feed, LiveFeed):
+                feed.expect_length(length_of(str(path)))
+            child.play(str(path), _looped(str(path)))
+            return f"playing {path.name.partition('-')[2]}"
 
         options = WebOptions(
             self.page.host,
@@ -265,6 +267,10 @@ Without a window: --web, --snapshot, --orbit, --export-ply, --export-glb; they n
 Keys in the window:
 {_KEYS}
 """
+
+
+def _looped(what: str) -> list[str]:
+    return ["--loop"] if can_loop(what) else []
 
 
 def _nth(messages: "Iterator[FrameMessage]", skipped: int) -> "FrameMessage":

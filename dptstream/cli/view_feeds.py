@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -156,11 +157,12 @@ class ServeChild:
     It keeps its address when it is given something else to play, so whoever listens stays connected.
 
     Args:
-        arguments: Options of `serve` but for input and addresses.
+        arguments: Options of `serve` for whatever is played.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = list(arguments)
+        self._playing: tuple[str, Sequence[str]] | None = None
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
         self._errors: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -171,8 +173,12 @@ class ServeChild:
         """Whether it plays something."""
         return self._process is not None and self._process.poll() is None
 
-    def play(self, what: str) -> None:
-        """Play this from now on.
+    def play(self, what: str, own: Sequence[str] = ()) -> None:
+        """Play this from now on; where it cannot be played, what was played before goes on.
+
+        Args:
+            what: Input of `serve`.
+            own: Options that belong to this input alone.
 
         Raises:
             MissingExtraError: There is no torch.
@@ -183,9 +189,20 @@ class ServeChild:
                 f"computing the depth of {what} needs torch: pip install dptstream; without it, view a feed "
                 "(tcp://HOST:PORT) or a folder that `dptstream convert` wrote"
             )
+        try:
+            self._start(what, own)
+        except SourceError:
+            if self._playing is not None:
+                with suppress(SourceError):
+                    self._start(*self._playing)
+            raise
+        self._playing = what, own
+
+    def _start(self, what: str, own: Sequence[str]) -> None:
         self.close()
         rate = ["--picture-rate", _STILL_RATE] if Path(what).suffix.lower() in _STILL_SUFFIXES else []
-        words = ["serve", what, "--json", "--bind", self.endpoint, "--control", self.control, *self._arguments, *rate]
+        words = ["serve", what, "--json", "--bind", self.endpoint, "--control", self.control, *self._arguments]
+        words += [*own, *rate]
         self._errors.clear()
         process = subprocess.Popen(
             [sys.executable, "-m", "dptstream", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -232,12 +249,12 @@ def _drain(lines: TextIO) -> None:
             pass
 
 
-def open_played(what: str, child: ServeChild, *, capacity: int) -> "LiveFeed":
+def open_played(what: str, child: ServeChild, own: Sequence[str] = (), *, capacity: int) -> "LiveFeed":
     """Have a child play ``what``, and listen to it."""
     from ..viewer.live import LiveFeed
 
-    child.play(what)
-    length = _length(what)
+    child.play(what, own)
+    length = length_of(what)
     return LiveFeed(child.endpoint, control=child.control, length=length, capacity=capacity, on_close=child.close)
 
 
@@ -259,7 +276,7 @@ def once_through(messages: "Iterator[FrameMessage]") -> "Iterator[FrameMessage]"
             yield message
 
 
-def _length(what: str) -> float | None:
+def length_of(what: str) -> float | None:
     """Return how many seconds a file lasts, as far as its container says so."""
     try:
         import av

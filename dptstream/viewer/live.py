@@ -93,6 +93,11 @@ class LiveFeed:
             raise WireError(f"{self.endpoint} has no control channel that is known here")
         self._client.request("temporal", preset=preset)
 
+    def expect_length(self, seconds: float | None) -> None:
+        """Say how long the clip is that the sender is about to be given; None where nobody knows."""
+        if self._remote is not None:
+            self._remote.expect_length(seconds)
+
     @property
     def missed(self) -> int:
         """How many frames nobody saw, because they were lost on the way or newer ones came first."""
@@ -192,6 +197,7 @@ class Remote:
         self._interval = 1 / 25
         self._last: FrameMessage | None = None
         self._awaited: float | None = None
+        self._coming_length: float | None = None
         self._state = TransportStatus(0.0, length, paused=False, loop=False, speed=1.0)
         self.usable = False
         self.refusal = ""
@@ -231,12 +237,17 @@ class Remote:
         """Refuse."""
         raise ValueError("a running sender gives its own pace; convert the clip to play it slower or faster")
 
+    def expect_length(self, seconds: float | None) -> None:
+        """Note how long the clip of the next feed is."""
+        self._coming_length = seconds
+
     def take(self, message: FrameMessage) -> None:
         """Note a frame that came."""
         if self._last is not None and self._last.feed != message.feed:
             # Another film: where it begins and how long it is has nothing to do with the last one.
             self._begin = self._last = self._awaited = None
-            self._state = replace(self._state, length=None)
+            self._state = replace(self._state, length=self._coming_length)
+            self._coming_length = None
         seconds, last = message.pts_seconds, self._last
         self._feed = message.feed
         if last is not None and last.session == message.session and not message.discontinuity:

@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from dptstream.cli import run
 from dptstream.cli.flags import ModelFlags
 from dptstream.cli.view_feeds import (
+    ServeChild,
     SourcePictures,
     as_arguments,
     can_loop,
@@ -20,9 +22,10 @@ from dptstream.cli.view_feeds import (
     is_folder,
     once_through,
     open_folder,
+    open_played,
 )
 from dptstream.cli.view_films import OpenCvFilm, PyAvFilm, can_film, recorder
-from dptstream.errors import MissingExtraError, SinkError
+from dptstream.errors import MissingExtraError, SinkError, SourceError
 from dptstream.sources.recording import read_recording
 from dptstream.viewer import graphics
 from dptstream.wire import FrameMessage, RawColor
@@ -199,6 +202,19 @@ def test_a_word_is_known_as_address_folder_or_clip(folder: Path, clip: str) -> N
     assert is_folder(str(folder))
     assert is_folder(str(folder / "manifest.json"))
     assert not is_folder(clip)
+
+
+def test_what_cannot_be_played_leaves_what_was_played_before_going_on(
+    clip: str, model_file: str, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.mp4").write_text("no film")
+    child = ServeChild(["--model", model_file, "--size", "32"])
+    with closing(open_played(clip, child, ["--loop"], capacity=1)) as feed:
+        with pytest.raises(SourceError, match=r"letter\.mp4"):
+            child.play(str(tmp_path / "letter.mp4"))
+        assert child.running
+        wait_until(lambda: (message := feed.newest(1)) and message.source.name == Path(clip).stem)
+    assert not child.running
 
 
 def test_only_what_has_an_end_is_played_in_a_loop(clip: str, tmp_path: Path) -> None:

@@ -113,6 +113,20 @@ def test_another_film_is_shown_when_the_one_before_has_ended() -> None:
         assert feed.title.startswith("photo at tcp://")
 
 
+def test_another_film_has_its_own_length() -> None:
+    with sending() as (sender, feed):
+        sender.send()
+        assert feed.newest(PATIENCE_SECONDS) is not None
+        wait_until(lambda: feed.transport is not None)
+        for name, length in (("clip", 7.0), ("camera", None)):
+            feed.expect_length(length)
+            sender.publisher.send(make_end(session=SESSION, reason="stopped", note="", feed=feed._chosen or ""))
+            sender.publisher.send(numbered_frame(0, SESSION, feed=name))
+            assert feed.newest(PATIENCE_SECONDS) is not None
+            assert feed.transport is not None
+            assert feed.transport.status().length == length
+
+
 def test_a_file_can_be_paused_looped_and_sought_in() -> None:
     with sending() as (sender, feed):
         sender.send()

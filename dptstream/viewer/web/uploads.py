@@ -59,7 +59,8 @@ class Uploads:
             except (DptStreamError, OSError, ValueError) as error:
                 path.unlink(missing_ok=True)
                 too_large = isinstance(error, _TooLargeError)
-                return PlainTextResponse(describe(error), 413 if too_large else 422)
+                why = describe(error).replace(str(path), path.name.partition("-")[2])
+                return PlainTextResponse(why, 413 if too_large else 422)
             except ClientDisconnect:
                 path.unlink(missing_ok=True)
                 return PlainTextResponse("", 400)

@@ -70,10 +70,10 @@ def test_an_empty_file_is_refused() -> None:
 
 def test_what_the_engine_cannot_open_is_said_in_its_words() -> None:
     def run(path: Path) -> str:
-        raise SourceError("this is no video")
+        raise SourceError(f"{path}: this is no video")
 
     with serving(upload=run) as server:
-        assert send(server) == (422, "this is no video")
+        assert send(server) == (422, "clip.MP4: this is no video")  # and not where it lies here
 
 
 def test_only_the_file_that_is_shown_is_kept_and_none_after_the_end() -> None:
