@@ -20,6 +20,17 @@ def end_if_left(code: int, matters: Callable[[threading.Thread], bool] = lambda 
     around a network still at work, may crash or take long.
     """
     if any(matters(thread) for thread in threading.enumerate() if thread is not threading.main_thread()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_now(code)
+
+
+def stop_now() -> NoReturn:
+    """End the process as Ctrl-C does; for signal handlers, since what they raise is lost where C code called Python."""
+    print("dptstream: stopped", file=sys.stderr)
+    end_now(130)
+
+
+def end_now(code: int) -> NoReturn:
+    """End the process here and now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -13,7 +13,8 @@ import tyro
 
 from .card import CardFlags
 from .flags import CameraFlags, ModelFlags, SourceFlags
-from .leaving import end_if_left
+from .leaving import end_if_left, stop_now
+from .listening import ending_by_signal
 from .offered import OfferedModels
 from .serving import StatusLines, serve_until_the_end
 
@@ -161,7 +162,8 @@ class Serve:
         players: list[Player] = []
         metrics = self._metrics(players, publisher, lines)
         with ExitStack() as exits:
-            players += self._players(feeds, exits.enter_context(publisher), options, lines)
+            with ending_by_signal(stop_now):  # opening and loading may take long, and cannot be broken off
+                players += self._players(feeds, exits.enter_context(publisher), options, lines)
             control = self._open_control(players, publisher.endpoint, lines)
             if metrics is not None:
                 lines.say(f"metrics  at {exits.enter_context(metrics).url}")

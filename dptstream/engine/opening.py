@@ -26,13 +26,13 @@ class Opening:
         self._location, self._open_source = location, open_source
         self._outcome: Playback | Exception | None = None
         self._found: Playback | Exception | None = None
-        self._thread = threading.Thread(target=self._open, name="dptstream-opening", daemon=True)
-        self._thread.start()
+        # Not the thread is waited for: Python 3.11 takes one for ended when Ctrl-C comes while it is joined.
+        self._ended = threading.Event()
+        threading.Thread(target=self._open, name="dptstream-opening", daemon=True).start()
 
     def look(self, timeout: float) -> Playback | None:
         """Wait for the source and return it, or None where it is away so far; raises what time does not mend."""
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self._ended.wait(timeout):
             self._found = SourceAwayError(f"{self._location}: no answer yet")
         else:
             self._found, self._outcome = self._outcome, None
@@ -48,7 +48,7 @@ class Opening:
         if self._found is not None:
             found, self._found = self._found, None
         else:
-            self._thread.join()
+            self._ended.wait()
             found, self._outcome = self._outcome or self._open_source(), None
         if isinstance(found, Exception):
             raise found
@@ -59,6 +59,8 @@ class Opening:
             self._outcome = self._open_source()
         except Exception as error:  # noqa: BLE001 - raised again where the source is asked for
             self._outcome = error
+        finally:
+            self._ended.set()
 
 
 def look_at(openings: Mapping[str, Opening]) -> dict[str, Playback | None]:

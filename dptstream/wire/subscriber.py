@@ -121,7 +121,9 @@ class Subscriber:
         self._log_after = 0.0
 
     def start(self) -> Self:
-        """Begin to listen, once; raises ValueError for an endpoint that cannot be one."""
+        """Begin to listen, once; raises ValueError for an endpoint that cannot be one, and after ``close``."""
+        if self._stopping.is_set():
+            raise ValueError("this subscriber was closed: make a new one")
         if self._thread is not None:
             return self
         # The last slash keeps cam1 from matching cam10.

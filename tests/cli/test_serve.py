@@ -149,23 +149,35 @@ def test_people_are_told_what_is_tried_and_when_and_may_end_it_at_once(model_fil
             lines.append(line)
             if "trying again" in line:
                 break
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        try:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
     assert "feed     video917: /dev/video917, waiting for it\n" in lines
     assert re.fullmatch(r"video917 waiting: /dev/video917: no such camera; trying again in \d+ s\n", lines[-1])
 
 
 @needs_signals
-def test_an_interrupt_ends_it_while_it_waits_for_a_first_answer() -> None:
+def test_an_interrupt_ends_it_while_it_waits_for_a_first_answer(model_file: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
         address = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/1"
-        command = [sys.executable, "-m", "dptstream", "serve", address, "--bind", "tcp://127.0.0.1:*"]
+        command = [sys.executable, "-m", "dptstream", "serve", address, "--model", model_file]
+        command += ["--bind", "tcp://127.0.0.1:*"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-            connection, _ = listener.accept()
-            with connection:
-                process.send_signal(signal.SIGINT)
-                _, complaint = process.communicate(timeout=60)
-    assert (process.returncode, complaint) == (130, "dptstream: stopped\n")
+            try:
+                connection, _ = listener.accept()
+                with connection:
+                    process.send_signal(signal.SIGINT)
+                    _, said = process.communicate(timeout=60)
+            finally:
+                process.kill()
+    if "serving" in said:  # on a machine so slow that the first look was over
+        assert process.returncode == 0
+    else:
+        assert (process.returncode, said.splitlines()[-1]) == (130, "dptstream: stopped")
+    assert "Traceback" not in said
 
 
 @needs_signals

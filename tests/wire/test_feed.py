@@ -170,6 +170,14 @@ def test_a_slow_network_is_not_a_source_that_is_away(monkeypatch: pytest.MonkeyP
         assert time.monotonic() - sent > 0.85  # three times as long as the last frame took
 
 
+def test_what_was_closed_does_not_listen_again_in_silence() -> None:
+    subscriber = Subscriber("tcp://127.0.0.1:9")
+    subscriber.start().close()
+    assert subscriber.receive() is None
+    with pytest.raises(ValueError, match="was closed: make a new one"):
+        subscriber.start()
+
+
 def test_starting_twice_is_starting_once() -> None:
     with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint) as subscriber:
         assert publisher.start() is publisher
