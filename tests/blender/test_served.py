@@ -58,7 +58,8 @@ def test_a_hundred_served_frames_stand_in_the_scene_as_they_were_sent(fresh: Ble
     assert found["nearest"] >= 0.5
     assert found["farthest"] <= 10 + 1e-4
     lines = fresh.call("inside_live.reported")["lines"]
-    assert "tiny · relative inverse depth" in lines[1]
+    assert lines[1].endswith(" · relative inverse depth")
+    assert lines[2] == "tiny"
 
 
 def test_a_killed_server_is_told_and_its_successor_is_picked_up(fresh: Blender) -> None:
@@ -117,7 +118,7 @@ def test_a_server_that_ends_by_itself_says_why(fresh: Blender, tmp_path: Path) -
     fresh.call("inside_live.press", button="start_server")
     fresh.call("inside_panel.wait_for_the_servers_end")
     drawn = " ".join(fresh.call("inside_panel.drawn", panel="DPTSTREAM_PT_server"))
-    assert "the server ended: dptstream: " in drawn
+    assert "The server ended: dptstream: " in drawn
     assert "[Start Server]" in drawn
 
 
