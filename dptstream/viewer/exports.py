@@ -68,10 +68,14 @@ def ply_bytes(cloud: Cloud, mode: Mode, comments: Sequence[str] = ()) -> bytes:
 
 
 def glb_bytes(cloud: Cloud, mode: Mode, comments: Sequence[str] = ()) -> bytes:
-    """Return a binary glTF 2.0 with one mesh, of points or unlit triangles, with a colour at each vertex."""
+    """Return a binary glTF 2.0 with one mesh, of points or unlit triangles, with a colour at each vertex.
+
+    A frame without a point gives a scene without a mesh, as glTF knows no empty one: a sequence has all its files.
+    """
+    asset = {"version": "2.0", "generator": "dptstream", "extras": {"comments": list(comments)}}
     points, colors, triangles = _contents(cloud, mode)
     if not len(points):
-        raise SinkError("there is no point to save: glTF cannot hold an empty mesh")
+        return _glb({"asset": asset, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"name": "depth"}]}, b"")
     points = _to_gltf(points, cloud)
     # glTF's vertex colours are linear light; 8 bits of that would show steps in the dark.
     rgba = np.full((len(colors), 4), 65535, np.uint16)
@@ -93,7 +97,7 @@ def glb_bytes(cloud: Cloud, mode: Mode, comments: Sequence[str] = ()) -> bytes:
     if mode == "surface":
         primitive |= {"indices": 2, "mode": _TRIANGLES}
     document = {
-        "asset": {"version": "2.0", "generator": "dptstream", "extras": {"comments": list(comments)}},
+        "asset": asset,
         "extensionsUsed": ["KHR_materials_unlit"],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
@@ -110,10 +114,15 @@ def glb_bytes(cloud: Cloud, mode: Mode, comments: Sequence[str] = ()) -> bytes:
         "bufferViews": views,
         "accessors": accessors,
     }
+    return _glb(document, b"".join(plane.tobytes() for plane, *_ in planes))
+
+
+def _glb(document: dict[str, object], binary: bytes) -> bytes:
     text = json.dumps(document, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 4)
-    binary = b"".join(plane.tobytes() for plane, *_ in planes)
-    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(binary), 0x004E4942) + binary
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+    if binary:
+        chunks += struct.pack("<II", len(binary), 0x004E4942) + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 

@@ -10,7 +10,7 @@ import pytest
 from dptstream.errors import SinkError
 from dptstream.viewer.cloud import make_cloud
 from dptstream.viewer.exports import glb_bytes, ply_bytes, png_bytes, save_bytes, save_cloud
-from dptstream.viewer.settings import Axes, ViewSettings
+from dptstream.viewer.settings import Axes, Mode, ViewSettings
 
 from .filming import exact_points, film, filmed
 
@@ -114,8 +114,15 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
         save_cloud(tmp_path / "points.obj", make_cloud(filmed(), WHOLE), "points")
 
 
-def test_an_empty_cloud_cannot_be_a_glb() -> None:
+@pytest.mark.parametrize("mode", ["points", "surface"])
+def test_a_frame_without_points_is_a_glb_without_a_mesh(mode: Mode) -> None:
     cloud = make_cloud(filmed(), WHOLE)
-    empty = replace(cloud, keep=np.zeros_like(cloud.keep))
-    with pytest.raises(SinkError, match="no point"):
-        glb_bytes(empty, "points")
+    empty = replace(cloud, keep=np.zeros_like(cloud.keep), solid=np.zeros_like(cloud.solid))
+    data = glb_bytes(empty, mode, ["why"])
+    length, kind = struct.unpack_from("<II", data, 12)
+    document = json.loads(data[20:])
+    assert struct.unpack_from("<4sII", data) == (b"glTF", 2, len(data))
+    assert (length, kind) == (len(data) - 20, 0x4E4F534A)
+    assert document["nodes"] == [{"name": "depth"}]
+    assert document["asset"]["extras"] == {"comments": ["why"]}
+    assert "meshes" not in document
