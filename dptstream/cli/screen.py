@@ -209,7 +209,8 @@ def flicker_words(flicker: "FlickerScore") -> str:
     """Return the clip's flicker before and after smoothing in one line."""
     if flicker.before is None or flicker.after is None:
         return "not measured: nothing stood still in this clip"
-    change = f", {flicker.reduction:.0%} less" if flicker.reduction is not None else ""
+    reduction = flicker.reduction
+    change = "" if reduction is None else f", {abs(reduction):.0%} {'less' if reduction >= 0 else 'more'}"
     return (
         f"{flicker.before:.2%} of the range a frame in the network's depth, {flicker.after:.2%} after smoothing{change} "
         f"(where the picture stands still: {flicker.still_share:.0%} of it)"
