@@ -140,8 +140,8 @@ class OpenVinoNetwork(nn.Module):
         if program is not None and key != self._tried:
             return program
         with self._lock:
-            if self._tried not in (None, key):
-                self._programs.pop(self._tried, None)  # it holds the weights, and pictures get other threads
+            if key != self._tried:
+                self._forget_tried()  # pictures get other threads
             self._tried = None
             return self._compiled(key)
 
@@ -156,16 +156,26 @@ class OpenVinoNetwork(nn.Module):
                 self._programs.popitem(last=False)
         return self._programs[key]
 
+    def _forget_tried(self) -> None:
+        """Let a program go that was measured and is not used: it holds the weights. For who holds the lock."""
+        if self._tried is not None:
+            self._programs.pop(self._tried, None)
+        self._tried = None
+
     def _chosen(self, size_hw: tuple[int, int]) -> Runtime:
         settled = next(iter(self._runtimes.values()), None)
         if settled is not None and settled.name == "torch":
             return settled
         try:
-            return self._within_tolerance(size_hw, settled)
+            runtime = self._within_tolerance(size_hw, settled)
         except DptStreamError as error:
+            self._forget_tried()
             if self._plan.choice == "openvino":
                 raise
             return Runtime("torch", "float32", torch.__version__, str(error))
+        if runtime.name == "torch":
+            self._forget_tried()
+        return runtime
 
     def _within_tolerance(self, size_hw: tuple[int, int], settled: Runtime | None) -> Runtime:
         refused = []
@@ -213,8 +223,7 @@ class OpenVinoNetwork(nn.Module):
         cache, processor = self._plan.cache, processor_name()
         facts = cache.facts(key, processor, precision)
         if facts is None:
-            if self._tried is not None:
-                self._programs.pop(self._tried, None)
+            self._forget_tried()
             self._tried = (size_hw, precision, 1)  # as files are converted: a lane for each thread
             facts = measure(self.network, self._compiled(self._tried), size_hw)
             cache.keep_facts(key, processor, precision, facts)

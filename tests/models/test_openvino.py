@@ -128,6 +128,10 @@ def test_files_are_run_by_the_program_that_was_measured_and_others_let_it_go(
     live_like(image_1chw)
     assert compiled == [1, 1, 2]
     assert [key[2] for key in live_like._programs] == [2]
+    monkeypatch.setattr(openvino_network, "measure", slow_openvino)
+    slower = wrapped(small_network("tiny"), GraphCache(cache.folder / "a third"), choice="auto")
+    assert slower.prepare(TINY_HW).name == "torch"
+    assert not slower._programs
 
 
 def test_a_batch_is_run_picture_by_picture(cache: GraphCache) -> None:
