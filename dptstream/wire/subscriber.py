@@ -17,8 +17,12 @@ from .keys import ClientKeys
 from .messages import FrameMessage, Message, StatusMessage, check_feed
 from .packing import DEFAULT_LIMITS, Limits, Part, unpack
 
-HIGH_WATER_MARK = 8
-"""Messages that ZeroMQ keeps for the receiving thread, which is always quick to take them."""
+HIGH_WATER_MARK = 0
+"""Messages that ZeroMQ keeps for the receiving thread, which is quick to take them: no limit.
+
+Where a limit was reached and the connection is then given up, as after three seconds without Python's lock in a busy
+Blender, libzmq 4.3.5 ends the whole process at the next read ("Assertion failed: _input_stopped").
+"""
 ALIVE_SECONDS = 3.0
 """A feed gives a sign of life each second; after so long without any it counts as away."""
 MAX_FEEDS = 64
