@@ -176,14 +176,13 @@ class View:
         messages = self._messages(feed)
         if self._wants_each and isinstance(feed, LiveFeed) and not is_endpoint(self.what) and can_loop(self.what):
             messages = once_through(messages)
-        last = self._export(messages, settings)
+        last, missed = self._export(messages, settings)
         if self.save.snapshot is not None:
             skipped = 0 if last is not None else (self.frames or 1) - 1
             message = last or _nth(messages, skipped)
             self._save_snapshot(message, settings, size_wh)
         if self.save.orbit is not None:
             self._save_orbit(feed, settings, size_wh)
-        missed = feed.missed if isinstance(feed, LiveFeed) and self._wants_each else 0
         if missed:
             _say(f"dptstream: {missed} frames came faster than they could be saved; convert the clip, and export that")
         return EXIT_INCOMPLETE if missed else 0
@@ -208,8 +207,10 @@ class View:
                 f"no frame came for {self.sender.timeout:g} s: {feed.status().note or 'the feed is silent'}"
             )
 
-    def _export(self, messages: "Iterator[FrameMessage]", settings: "ViewSettings") -> "FrameMessage | None":
-        """Write the files that were asked for; return the last frame written."""
+    def _export(
+        self, messages: "Iterator[FrameMessage]", settings: "ViewSettings"
+    ) -> "tuple[FrameMessage | None, int]":
+        """Write the files that were asked for; return the last frame written, and how many were missed before it."""
         from ..viewer.shots import export_cloud
 
         folders = [
@@ -218,12 +219,14 @@ class View:
             if folder is not None
         ]
         if not folders:
-            return None
+            return None, 0
         from ..viewer.scene import Scene
 
-        scene, last, count = Scene(), None, 0
-        for last in messages:
-            count += 1
+        scene, last, count, missed = Scene(), None, 0, 0
+        for message in messages:
+            if last is not None and last.session == message.session:
+                missed += max(0, message.sequence - last.sequence - 1)
+            last, count = message, count + 1
             cloud = scene.cloud(last, settings)
             for folder, form in folders:
                 export_cloud(folder / f"{last.feed}.{count:04d}.{form}", cloud, last, settings.mode)
@@ -231,7 +234,7 @@ class View:
                 break
         for folder, form in folders:
             print(f"{folder}: {count} {form.upper()} files")
-        return last
+        return last, missed
 
     def _save_snapshot(self, message: "FrameMessage", settings: "ViewSettings", size_wh: tuple[int, int]) -> None:
         from ..viewer.exports import png_bytes, save_bytes

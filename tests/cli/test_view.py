@@ -13,6 +13,7 @@ import pytest
 
 from dptstream.cli import run
 from dptstream.cli.flags import ModelFlags
+from dptstream.cli.view import View
 from dptstream.cli.view_feeds import (
     ServeChild,
     SourcePictures,
@@ -25,9 +26,11 @@ from dptstream.cli.view_feeds import (
     open_played,
 )
 from dptstream.cli.view_films import OpenCvFilm, PyAvFilm, can_film, recorder
+from dptstream.cli.view_flags import SaveFlags
 from dptstream.errors import MissingExtraError, SinkError, SourceError
 from dptstream.sources.recording import read_recording
 from dptstream.viewer import graphics
+from dptstream.viewer.settings import ViewSettings
 from dptstream.wire import FrameMessage, RawColor
 from dptstream.wire.subscriber import Subscriber
 from tests.waiting import wait_until
@@ -287,3 +290,11 @@ def test_a_film_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     film.write(np.zeros((32, 32, 3), np.uint8))  # the encoder keeps it for a while
     with pytest.raises(SinkError, match="cannot write"):
         film.close()
+
+
+def test_only_frames_missed_between_those_that_are_saved_count(tmp_path: Path) -> None:
+    """What came before the first, while the graphics stack was tried, or after the last, was not wanted."""
+    messages = [numbered_frame(sequence, "0" * 32) for sequence in (90, 91, 95)]
+    last, missed = View(save=SaveFlags(export_ply=tmp_path))._export(iter(messages), ViewSettings())
+    assert last is messages[-1]
+    assert missed == 3
