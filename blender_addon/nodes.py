@@ -49,7 +49,7 @@ SETTINGS = (
     Setting("As Points", "Bool", False, "Show points instead of a closed surface"),
     Setting("Point Size", "Float", 1.0, "1 lets neighbours touch, seen from the camera", 0, 20, "FACTOR"),
     Setting("Near", "Float", 1.0, "Where relative depth puts what is nearest", 0.001, None, "DISTANCE"),
-    Setting("Far", "Float", 10.0, "Where relative depth puts what is farthest", 0.001, None, "DISTANCE"),
+    Setting("Far", "Float", 4.0, "Where relative depth puts what is farthest", 0.001, None, "DISTANCE"),
     Setting("Scale", "Float", 1.0, "Factor on all distances", 0.0, None),
     Setting("Shift", "Float", 0.0, "Added to all distances, after the factor", None, None, "DISTANCE"),
     Setting("Edge Cut", "Float", 0.1, "Cut where neighbours differ by this share of distance; 0 never", 0, 1, "FACTOR"),

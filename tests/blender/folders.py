@@ -41,7 +41,7 @@ def write_folder(
     return folder
 
 
-def expected(folder: Path, place: int, near: float = 1.0, far: float = 10.0) -> NDArray[np.float32]:
+def expected(folder: Path, place: int, near: float = 1.0, far: float = 4.0) -> NDArray[np.float32]:
     """Return (H * W, 3) where the pixels of a frame's EXR belong in Blender: x right, y forward, z up."""
     manifest = read_manifest(folder)
     rows, values = manifest["frames"], manifest["values"]

@@ -411,9 +411,9 @@ def _expected() -> Any:
     if depth.kind.value == "relative_inverse":
         nearness = np.maximum((values - depth.low) / (depth.high - depth.low), 0)
         nearness = np.where(nearness > 1, 2 - 1 / np.maximum(nearness, 1), nearness)
-        values = 1 / (nearness / 1.0 + (1 - nearness) / 10.0)
+        values = 1 / (nearness / 1.0 + (1 - nearness) / 4.0)
     if depth.kind.value == "relative":
-        values = values * 10.0 / depth.high
+        values = values * 4.0 / depth.high
     x, y, z = np.moveaxis(part("light").geometry.unproject(values, _picture().message.intrinsics), -1, 0)
     return np.stack((x, z, -y), -1)
 

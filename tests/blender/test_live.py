@@ -78,8 +78,8 @@ def test_relative_depth_is_laid_out_between_near_and_far(fresh: Blender, kind: D
         fresh.call("inside_live.set_inputs", Edge_Cut=0.0)
         found = fresh.call("inside_live.surface_error")
     assert found["error"] < TOLERANCE
-    assert found["farthest"] == pytest.approx(10.0)
-    assert found["nearest"] == pytest.approx(1.0 if kind is DepthKind.RELATIVE_INVERSE else 2.0)
+    assert found["farthest"] == pytest.approx(4.0)
+    assert found["nearest"] == pytest.approx(1.0 if kind is DepthKind.RELATIVE_INVERSE else 0.8)
 
 
 def test_a_pixel_far_beyond_the_range_is_no_spike_into_the_camera(fresh: Blender) -> None:

@@ -46,7 +46,7 @@ def test_near_and_far_show_for_relative_depth_alone(fresh: Blender) -> None:
         fresh.call("inside_live.connect", endpoint=endpoint)
         fresh.call("inside_live.pump")
         relative = fresh.call("inside_panel.drawn", panel=DISPLAY)
-    assert set(relative) - set(metric) == {"Near = 1.0", "Far = 10.0"}
+    assert set(relative) - set(metric) == {"Near = 1.0", "Far = 4.0"}
     assert {
         "As Points = False",
         "Scale = 1.0",

@@ -56,7 +56,7 @@ def test_a_hundred_served_frames_stand_in_the_scene_as_they_were_sent(fresh: Ble
     assert found["error"] < 1e-4
     assert fresh.call("inside_live.color_error") < 1e-6
     assert found["nearest"] >= 0.5
-    assert found["farthest"] <= 10 + 1e-4
+    assert found["farthest"] <= 4 + 1e-4
     lines = fresh.call("inside_live.reported")["lines"]
     assert lines[1].endswith(" · relative inverse depth")
     assert lines[2] == "tiny"
