@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from torch import Tensor
 
 from dptstream.models import dpt_tiny
 
@@ -55,6 +56,14 @@ class Row:
     """Share of predicted depth steps within 3 px of true ones."""
 
 
+def read_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """Return the weights of a safetensors file, or the averaged ones of a training state."""
+    if checkpoint.suffix == ".safetensors":
+        return load_file(checkpoint)
+    weights: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    return weights
+
+
 def load_predictor(checkpoint: Path, base_size: int | None = None) -> Predictor:
     """Return a function from a picture (H, W, 3) uint8 to inverse depth (H, W).
 
@@ -62,10 +71,7 @@ def load_predictor(checkpoint: Path, base_size: int | None = None) -> Predictor:
         checkpoint: a safetensors file, or a training state, of which the averaged weights are taken.
         base_size: The shorter side of the network's input; None for the family's own.
     """
-    if checkpoint.suffix == ".safetensors":
-        weights = load_file(checkpoint)
-    else:
-        weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    weights = read_weights(checkpoint)
     config = dpt_tiny.config_from_shapes({key: tuple(value.shape) for key, value in weights.items()})
     network = dpt_tiny.Model(config)
     network.load_state_dict(
