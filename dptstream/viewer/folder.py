@@ -133,9 +133,14 @@ class DepthSequence:
             color=None if picture is None else RawColor(picture),
             model=self._model,
             model_license=self._license,
-            smoothing=None,
+            smoothing=self._smoothing(),
             scene_cut=frame.scene_cut,
         )
+
+    def _smoothing(self) -> str | None:
+        """Return the preset that smoothed the depth; "cuts only" and "off" did not."""
+        preset = self.settings.get("temporal")
+        return printable(preset) if isinstance(preset, str) and preset not in {"off", "cuts only"} else None
 
     def close(self) -> None:
         """Let go of the pictures; may be called twice."""

@@ -99,6 +99,16 @@ def test_pictures_give_the_colours(tmp_path: Path) -> None:
     assert frames[2].color is None
 
 
+@pytest.mark.parametrize(("temporal", "told"), [("offline", "offline"), ("off", None), ("cuts only", None)])
+def test_a_folder_tells_by_which_preset_it_was_smoothed(tmp_path: Path, temporal: str, told: str | None) -> None:
+    converted(tmp_path / "depth")
+    manifest = tmp_path / "depth" / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    content["settings"]["temporal"] = temporal
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    assert DepthSequence(tmp_path / "depth").frame(0).smoothing == told
+
+
 def test_a_folder_without_a_manifest_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="a folder to view is one that `dptstream convert` wrote"):
         DepthSequence(tmp_path)
